@@ -102,15 +102,26 @@ static int run(struct arguments *a) {
 static int check(struct arguments *a) {
   if (!a->operand) return arguments_refuse(COMMAND_CHECK, "check wants a SCRIPT");
   struct policy_source source = lua_source(a);
-  int code = process_check(&source, &a->config);
-  if (code == EXIT_FINE) printf("%s: fine\n", a->operand);
-  return code;
+  unsigned warnings;
+  int code = process_check(&source, &a->config, &warnings);
+  if (code != EXIT_FINE) return code;
+  if (warnings && a->strict) {
+    fprintf(stderr, "perilune: %s: %u warning%s, which --strict refuses\n", a->operand, warnings,
+            plural(warnings));
+    return EXIT_BAD_INPUT;
+  }
+  if (warnings)
+    printf("%s: fine, with %u warning%s\n", a->operand, warnings, plural(warnings));
+  else
+    printf("%s: fine\n", a->operand);
+  return EXIT_FINE;
 }
 
 /* What could not be served is not shown as a script either. */
 static int print_script(struct arguments *a, const struct policy_source *source,
                         const struct forward_options *options) {
-  int code = process_check(source, &a->config);
+  unsigned unused;
+  int code = process_check(source, &a->config, &unused);
   if (code != EXIT_FINE) return code;
   char *script = proxy_script(options, &a->config);
   fputs(script, stdout);
@@ -141,9 +152,10 @@ static int files(struct arguments *a) {
   struct policy_text text = {"files", script};
   struct policy_source source = {&lua_text_policy, &text, "files"};
   int code = EXIT_FINE;
+  unsigned unused;
   if (!a->print_config)
     code = serve(a, source, NULL, 0);
-  else if ((code = process_check(&source, &a->config)) == EXIT_FINE)
+  else if ((code = process_check(&source, &a->config, &unused)) == EXIT_FINE)
     fputs(script, stdout);
   free(script);
   return code;
@@ -153,6 +165,9 @@ static int files(struct arguments *a) {
 
 static int reload(struct arguments *a) {
   char line[96];
+  const char *how = a->strict ? "strictly " : "";
+  if (a->strict && (a->abort || a->close_old))
+    return arguments_refuse(COMMAND_RELOAD, "--strict is for what is loaded: leave it away");
   if (a->shadow + a->close_old + a->abort + arguments_has(a, "--canary") > 1)
     return arguments_refuse(COMMAND_RELOAD, "one of --canary, --shadow, --abort and --close-old at a time");
   if (arguments_has(a, "--canary") && !a->canary)
@@ -163,11 +178,13 @@ static int reload(struct arguments *a) {
     return arguments_refuse(COMMAND_RELOAD, "--max-errors belongs to --canary");
   if (a->abort) return command_tell(a, "reload abort", true);
   if (a->close_old) return command_tell(a, "close old", true);
-  if (!a->canary && !a->shadow) return command_tell(a, "reload", true);
-  if (a->shadow)
-    snprintf(line, sizeof line, "reload shadow %u progress", a->for_ms);
+  if (!a->canary && !a->shadow)
+    snprintf(line, sizeof line, "%sreload", how);
+  else if (a->shadow)
+    snprintf(line, sizeof line, "%sreload shadow %u progress", how, a->for_ms);
   else
-    snprintf(line, sizeof line, "reload canary %u %u %u progress", a->canary, a->for_ms, a->max_errors);
+    snprintf(line, sizeof line, "%sreload canary %u %u %u progress", how, a->canary, a->for_ms,
+             a->max_errors);
   return command_tell(a, line, true);
 }
 static int stop(struct arguments *a) { return command_tell(a, a->now ? "stop now" : "stop", true); }

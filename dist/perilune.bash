@@ -13,9 +13,9 @@ _perilune() {
   run) words='--break --print-config --bundle --bundle-key --bundle-dir --bundle-ca --bundle-token-file --bundle-cert --bundle-cert-key --bundle-every --bundle-node --workers --grace --upgrade-grace --drain --reload-timeout --upgrade-timeout --low-latency --watch --repl --daemon --pid-file --socket --user --group --admin --admin-public --error-log --access-log --log-level' ;;
   proxy) words='--listen --to --domain --email --staging --acme-directory --health --cache --tls-cert --tls-key --ca --insecure-skip-verify --change-host --compress --trusted-proxies --print-config --workers --grace --upgrade-grace --drain --reload-timeout --upgrade-timeout --low-latency --watch --repl --daemon --pid-file --socket --user --group --admin --admin-public --error-log --access-log --log-level' ;;
   files) words='--listen --tls-cert --tls-key --compress --list --index --hidden --print-config --workers --grace --upgrade-grace --drain --reload-timeout --upgrade-timeout --low-latency --watch --repl --daemon --pid-file --socket --user --group --admin --admin-public --error-log --access-log --log-level' ;;
-  check) words='--workers --grace --upgrade-grace --drain --reload-timeout --upgrade-timeout --low-latency --pid-file --socket --user --group --admin --admin-public --error-log --access-log --log-level' ;;
+  check) words='--strict --workers --grace --upgrade-grace --drain --reload-timeout --upgrade-timeout --low-latency --pid-file --socket --user --group --admin --admin-public --error-log --access-log --log-level' ;;
   test) words='' ;;
-  reload) words='--canary --shadow --for --max-errors --abort --close-old --pid --pid-file --socket' ;;
+  reload) words='--canary --shadow --for --max-errors --strict --abort --close-old --pid --pid-file --socket' ;;
   upgrade) words='--pid --pid-file --socket' ;;
   status) words='--json --pid --pid-file --socket' ;;
   backend) words='--for --forget --json --pid --pid-file --socket' ;;

@@ -97,6 +97,7 @@ complete -c perilune -n '__fish_seen_subcommand_from files' -l error-log -d 'a f
 complete -c perilune -n '__fish_seen_subcommand_from files' -l access-log -d 'a file, stdout, stderr or syslog; with :json after it, lines of JSON' -x
 complete -c perilune -n '__fish_seen_subcommand_from files' -l log-level -d 'debug, info, warn or error' -x -a 'debug info warn error'
 complete -c perilune -f -n __fish_use_subcommand -a check -d 'load a policy and look for mistakes, without opening anything'
+complete -c perilune -n '__fish_seen_subcommand_from check' -l strict -d 'refuse a policy of which check has warnings, too; reload refuses what it otherwise only warns of'
 complete -c perilune -n '__fish_seen_subcommand_from check' -l workers -d 'worker threads; auto: one for each core' -x
 complete -c perilune -n '__fish_seen_subcommand_from check' -l grace -d 'seconds in which a graceful stop ends' -x
 complete -c perilune -n '__fish_seen_subcommand_from check' -l upgrade-grace -d 'seconds in which the old process ends after an upgrade' -x
@@ -120,6 +121,7 @@ complete -c perilune -n '__fish_seen_subcommand_from reload' -l canary -d 'try t
 complete -c perilune -n '__fish_seen_subcommand_from reload' -l shadow -d 'run the new policy on copies of request heads, and report where it decides differently'
 complete -c perilune -n '__fish_seen_subcommand_from reload' -l for -d 'how long a --canary or --shadow takes (30s)' -x
 complete -c perilune -n '__fish_seen_subcommand_from reload' -l max-errors -d 'by how much the trial\'s share of errors may exceed that of the present policy (1%)' -x
+complete -c perilune -n '__fish_seen_subcommand_from reload' -l strict -d 'refuse a policy of which check has warnings, too; reload refuses what it otherwise only warns of'
 complete -c perilune -n '__fish_seen_subcommand_from reload' -l abort -d 'end the current canary, shadow or load; the policy in force stays'
 complete -c perilune -n '__fish_seen_subcommand_from reload' -l close-old -d 'load nothing: close the connections that still use older policies'
 complete -c perilune -n '__fish_seen_subcommand_from reload' -l pid -d 'the running proxy with that process id' -x

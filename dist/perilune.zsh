@@ -130,6 +130,7 @@ _perilune() {
       '*--access-log[a file, stdout, stderr or syslog; with \:json after it, lines of JSON]:WHERE: ' \
       '*--log-level[debug, info, warn or error]:LEVEL:(debug info warn error)' '*:file:_files' ;;
     check) _arguments \
+      '*--strict[refuse a policy of which check has warnings, too; reload refuses what it otherwise only warns of]' \
       '*--workers[worker threads; auto\: one for each core]:N: ' \
       '*--grace[seconds in which a graceful stop ends]:TIME: ' \
       '*--upgrade-grace[seconds in which the old process ends after an upgrade]:TIME: ' \
@@ -152,6 +153,7 @@ _perilune() {
       '*--shadow[run the new policy on copies of request heads, and report where it decides differently]' \
       '*--for[how long a --canary or --shadow takes (30s)]:TIME: ' \
       '*--max-errors[by how much the trial'\''s share of errors may exceed that of the present policy (1%)]:SHARE: ' \
+      '*--strict[refuse a policy of which check has warnings, too; reload refuses what it otherwise only warns of]' \
       '*--abort[end the current canary, shadow or load; the policy in force stays]' \
       '*--close-old[load nothing\: close the connections that still use older policies]' \
       '*--pid[the running proxy with that process id]:PID: ' \

@@ -67,18 +67,21 @@ local grpc_options = and_tls(with {
 --- ---------------------------------------------------------------------------------------------------------------
 --- running checks
 
-local function log_change(address, healthy, why)
+-- As status and `perilune backend list` call the set, too.
+local function name_of(set, address) return ("set '%s': backend %s"):format(set.backends:name(), address) end
+
+local function log_change(set, address, healthy, why)
   if healthy then
-    core.log.info(("backend %s is healthy"):format(address))
+    core.log.info(("%s is healthy"):format(name_of(set, address)))
   else
-    core.log.warn(("backend %s is unhealthy: %s"):format(address, (why:gsub("^%u", string.lower))))
+    core.log.warn(("%s is unhealthy: %s"):format(name_of(set, address), (why:gsub("^%u", string.lower))))
   end
 end
 
 -- A check that could not be made says nothing of its backend. It is told once, until a check can be made again.
-local function note_obstacle(obstacles, address, obstacle)
+local function note_obstacle(set, obstacles, address, obstacle)
   if obstacle and not obstacles[address] then
-    core.log.error(("backend %s cannot be checked: %s; its health stays as it is"):format(address, obstacle))
+    core.log.error(("%s cannot be checked: %s; its health stays as it is"):format(name_of(set, address), obstacle))
   end
   obstacles[address] = obstacle
 end
@@ -96,7 +99,7 @@ local function observe(set, against, address, result, wanted)
   if against[address] < (result.ok and wanted.successes or wanted.failures) then return end
   against[address] = nil
   if not set.backends:set_healthy(position, result.ok) then return end
-  log_change(address, result.ok, result.why)
+  log_change(set, address, result.ok, result.why)
   if wanted.on_change then wanted.on_change(address, result.ok, result.why) end
 end
 
@@ -127,7 +130,7 @@ local function begin(set, check, wanted)
     local result = set.backends:find(address) and run(check, address, wanted)
     running[address] = nil
     if not result then return end
-    note_obstacle(obstacles, address, result.obstacle)
+    note_obstacle(set, obstacles, address, result.obstacle)
     if not result.obstacle then observe(set, against, address, result, wanted) end
   end
   core.every(wanted.interval, function()

@@ -4,7 +4,9 @@
 --   local id = request_id.new { trust = { "10.0.0.0/8" } }
 --   function policy.request_filter(session, ctx) id.request(session, ctx) end       -- sets ctx.request_id
 --   function policy.answer_filter(session, response, ctx) id.response(response, ctx) end
+--   function policy.logging(session, error, ctx) session:set_log_field("request_id", ctx.request_id) end
 --
+-- A request that cannot be read runs no request_filter: its answer gets an id from `response`.
 -- An id that a client sends is kept only if it comes from the networks of `trust` and is a plain word.
 
 local check = require "perilune.check"
@@ -20,6 +22,8 @@ local valid = {
   trust = { "list" },  -- networks; { "0.0.0.0/0", "::/0" }: everybody
 }
 
+local function new_id() return crypto.hex(crypto.random(16)) end
+
 local function brought(session, header, trusted)
   local id = trusted and trusted:contains(session:client_ip()) and session:get_header(header)
   return id and #id <= 128 and id:match "^[%w._:+/=-]+$"
@@ -32,11 +36,12 @@ function request_id.new(given, ...)
   local trusted = wanted.trust and cidr.new(wanted.trust)
   return {
     request = function(session, ctx)
-      ctx.request_id = brought(session, wanted.header, trusted) or crypto.hex(crypto.random(16))
+      ctx.request_id = brought(session, wanted.header, trusted) or new_id()
       session:request():set_header(wanted.header, ctx.request_id)
     end,
     response = function(response, ctx)
-      if ctx.request_id then response:set_header(wanted.header, ctx.request_id) end
+      ctx.request_id = ctx.request_id or new_id()
+      response:set_header(wanted.header, ctx.request_id)
     end,
   }
 end

@@ -90,6 +90,15 @@ describe("background work that has begun", function()
     assert.equal(0, proxy:count_log "said ended")
   end)
 
+  it("is cut by a stop at once, without a warning: that was asked for", function()
+    local proxy = start("perilune.after(0, function() say 'begun' until_go() end)")
+    begin(proxy)
+    proxy:wait_log "(said begun)"
+    proxy:signal "INT"
+    assert.equal(0, proxy:ended(10))
+    assert.equal(0, proxy:count_log "background work")
+  end)
+
   it("can ask whether its policy is retired, and frees it by its end", function()
     local proxy, pid_file = start(nil, [[
       perilune.spawn(function()

@@ -125,4 +125,17 @@ describe("perilune proxy", function()
     assert.equal(2, result.code)
     assert.matches((address:gsub("%p", "%%%0")) .. ": Address already in use %('ss %-ltnp' shows who", result.stderr)
   end)
+
+  it("says which address of its own is in the way", function()
+    local fd = sys.listen("127.0.0.1", 0)
+    local port = sys.port(fd)
+    sys.close(fd)
+    local every, one = ":" .. port, "127.0.0.1:" .. port
+    for _, pair in ipairs { { every, one }, { one, every } } do
+      local result = perilune.run("proxy", "--listen", pair[1], "--listen", pair[2], "--to", "127.0.0.1:1")
+      assert.equal(2, result.code)
+      assert.truthy(result.stderr:find(("cannot listen on %s: this process listens on that port already, by %s")
+        :format(pair[2], pair[1]), 1, true), result.stderr)
+    end
+  end)
 end)

@@ -128,6 +128,34 @@ describe("the access log", function()
     assert.matches('^127%.0%.0%.1 .*"GET /gone HTTP/1.1" 0 0 ', line)
   end)
 
+  it("has the id of the request, also of one that cannot be read, which has no protocol", function()
+    local path = process.directory() .. "/access.log"
+    local proxy = perilune.start { settings = { "--access-log", path }, policy = [[
+      local perilune = require "perilune"
+      local id = require("perilune.request_id").new {}
+      perilune.listen("127.0.0.1:0", {
+        request_filter = function(session, ctx)
+          id.request(session, ctx)
+          return session:respond { status = 200 }
+        end,
+        answer_filter = function(_, response, ctx) id.response(response, ctx) end,
+        logging = function(session, _, ctx) session:set_log_field("request_id", ctx.request_id) end,
+      }, { access_log_format = "json" })
+    ]] }
+    local connection = client.connect(proxy.port)
+    connection:send "rubbish\r\n\r\n"
+    local answer = connection:read_response()
+    local line = cjson.decode(wait_lines(path, 1)[1])
+    assert.equal(400, line.status)
+    assert.matches("^%x+$", line.request_id)
+    assert.same({ line.request_id }, answer.headers:all "x-request-id")
+    assert.is_nil(line.protocol)
+    answer = client.request(proxy.port)
+    line = cjson.decode(wait_lines(path, 2)[2])
+    assert.same({ line.request_id }, answer.headers:all "x-request-id")
+    assert.equal("HTTP/1.1", line.protocol)
+  end)
+
   it("cannot be forged by what a client sends", function()
     local directory = process.directory()
     local proxy = start({ options = ([[{ access_log = %q }]]):format(directory .. "/combined") },

@@ -124,6 +124,22 @@ describe("the metrics", function()
     assert.is_true(duration >= 0.045 and duration < 5, duration)
   end)
 
+  it("do not count a request without a healthy backend as an error of a hook", function()
+    local proxy = perilune.start { workers = 1, settings = ADMIN, policy = [[
+      local perilune = require "perilune"
+      local set = require("perilune.round_robin").new { "127.0.0.1:1" }
+      set:set_enabled(1, false)
+      perilune.listen("127.0.0.1:0", { upstream_peer = function(session)
+        return session:path() == "/wrong" and 5 or { address = set:select() }
+      end })
+    ]] }
+    assert.equal(503, client.request(proxy.port).status)
+    metrics.wait(proxy, 'perilune_hook_calls_total{hook="upstream_peer"}', 1)
+    assert.equal(0, metrics.read(proxy)['perilune_hook_errors_total{hook="upstream_peer"}'])
+    assert.equal(500, client.request { port = proxy.port, path = "/wrong" }.status)
+    metrics.wait(proxy, 'perilune_hook_errors_total{hook="upstream_peer"}', 1)
+  end)
+
   it("show the health of backends", function()
     local origin = origins.start "a"
     local proxy = perilune.start { workers = 1, settings = ADMIN, policy = policies.fill([[

@@ -26,6 +26,12 @@ local CHECKED = {
   { "session:set_status(200)", "a session has no set_status: use response:set_status" },
   { "return session:respond { staus = 200 }", "unknown field 'staus' %(did you mean status%?%)" },
   { "return session:respond { staus = #session:path() }", "unknown field 'staus' %(did you mean status%?%)" },
+  { "return session:respond { status = 302, location = '/x' }",
+    "unknown field 'location': write headers = { Location = \"/path\" }" },
+  { "return session:respond { status = 200, json = {} }", "unknown field 'json': write body = perilune%.json%.encode" },
+  { "return session:respond { status = 200, ['Content-Type'] = 'a/b' }",
+    "unknown field 'Content%-Type': write headers = { %[\"Content%-Type\"%] = " },
+  { "return session:start_response(200)", "session:start_response: expected a table, got a number value: write " },
   { "return session:respond { status = 600 }", "status must be a number from 200 to 599, got 600" },
   { "return session:respond { status = '200' }", 'status must be a number from 200 to 599, got "200"' },
   { "string.gsbu('a', 'b', 'c')", "string has no 'gsbu': did you mean gsub%?" },
@@ -73,6 +79,10 @@ local WHOLE = {
     "4: request_filter may end here without an answer, and there is no upstream_peer", true },
   { "function policy.request_filter(s)\n  for i = 1, 2 do\n    if s:path() == i then return false end\n  end\n"
     .. "  return s:respond { status = 200 }\nend", "4: request_filter may end here without an answer", true },
+  { "function policy.upstream_peer() return '127.0.0.1:1' end function policy.response_filter(s, r) return r end",
+    "2: response_filter returns its response, which is refused: what is changed in it counts anyway" },
+  { "function policy.upstream_peer() return '127.0.0.1:1' end\nfunction policy.request_filter(s)\n"
+    .. "  if s:path() == '/' then return s end\nend", "4: request_filter returns its session, which is refused" },
   { "function policy:request_filter(s, c) return s:respond { status = 200 }, c end",
     "2: request_filter is defined with a colon.*: write function policy%.request_filter%(s, c%)", true },
 }
@@ -101,6 +111,48 @@ local function whole(hooks)
     .. 'local set = require("perilune.round_robin").new { "127.0.0.1:1" }\n' .. hooks
     .. '\nperilune.listen("127.0.0.1:0", policy, set and {} or nil)\n')
 end
+
+describe("a misspelt hook is told at the line where it is defined", function()
+  local function told(hook)
+    return checked('local perilune = require "perilune"\nlocal policy = {}\n\n' .. hook
+      .. "\n\nfunction policy.upstream_peer() end\nperilune.listen('127.0.0.1:0', policy)\n")
+  end
+
+  for _, case in ipairs {
+    { "function policy.request_fiter() end", "there is no hook 'request_fiter': did you mean request_filter%?" },
+    { "function policy.zzz() end", "there is no hook 'zzz'" },
+    { "function policy:request_filter(session, ctx) return ctx, session end", "is defined with a colon" },
+  } do
+    it(case[1], function()
+      local result = told(case[1])
+      assert.equal(2, result.code, result.stderr)
+      assert.matches("p%.lua:4: perilune%.listen: .*" .. case[2], result.stderr)
+    end)
+  end
+end)
+
+describe("`perilune check --strict`", function()
+  local DOUBTFUL = "count = 0\nlocal function add() count = count + 1; total = 1 end\n" .. LISTEN .. "\nreturn add\n"
+
+  it("refuses warnings, which are counted in the last line otherwise", function()
+    local path = process.write_file(process.directory() .. "/p.lua", (DOUBTFUL:gsub("return add", "_G.add = add")))
+    local fine = perilune.run("check", path)
+    local _, warnings = fine.stderr:gsub("perilune: warning: ", "")
+    assert.equal(0, fine.code, fine.stderr)
+    assert.is_true(warnings > 0, fine.stderr)
+    assert.equal(("%s: fine, with %d warning%s\n"):format(path, warnings, warnings == 1 and "" or "s"), fine.stdout)
+    local strict = perilune.run("check", "--strict", path)
+    assert.equal(2, strict.code)
+    assert.equal("", strict.stdout)
+    assert.matches(("p%%.lua: %d warnings?, which %%-%%-strict refuses\n$"):format(warnings), strict.stderr)
+  end)
+
+  it("has nothing against a policy that is fine", function()
+    local path = process.write_file(process.directory() .. "/p.lua", LISTEN)
+    local result = perilune.run("check", "--strict", path)
+    assert.same({ 0, path .. ": fine\n", "" }, { result.code, result.stdout, result.stderr })
+  end)
+end)
 
 describe("`perilune check` finds what only a request would show:", function()
   for _, case in ipairs(CHECKED) do

@@ -57,6 +57,24 @@ describe("perilune reload", function()
     assert.equal("one", it:body())
   end)
 
+  it("refuses with --strict what it otherwise warns of, also as a canary and as a shadow", function()
+    local it = start(answering "one")
+    it:replace((answering "two":gsub("return session", "misspelt = session:pathh(); return session")))
+    for _, words in ipairs { {}, { "--canary", "50%", "--for", "100ms" }, { "--shadow", "--for", "100ms" } } do
+      local strict = it:command("reload", "--strict", unpack(words))
+      assert.equal(2, strict.code, strict.stdout .. strict.stderr)
+      assert.matches("%-%-strict refuses it: .*policy%.lua:3: .*'pathh'", strict.stderr)
+      assert.matches("generation 1 stays in force", strict.stderr)
+    end
+    assert.equal("one", it:body())
+    local lenient = it:command "reload"
+    assert.equal(0, lenient.code, lenient.stderr)
+    assert.matches("warning: .*policy%.lua:3: .*'pathh'", lenient.stdout .. lenient.stderr)
+    it:replace(answering "three")
+    assert.equal(0, it:command("reload", "--strict").code)
+    assert.equal("three", it:body())
+  end)
+
   it("leaves the old policy in force when the new one raises while it loads", function()
     local it = start(answering "one")
     it:replace(answering "two" .. "\nerror 'not today'")

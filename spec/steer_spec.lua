@@ -66,7 +66,7 @@ describe("perilune backend", function()
     assert.equal(0, s.say("reload").code)
     assert.same({ a = 8, b = 2 }, s.ask(10))
     local list = s.say("backend", "list", "app").stdout
-    has(list, "weight 4 (policy: 1), 0 requests in flight")
+    has(list, "weight 4 (policy: 1), 0 requests in flight, expected latency ")
     local samples = metrics.read(s.proxy)
     assert.equal(4, samples[('perilune_backend_weight{set="app",backend="%s"}'):format(s.a.address)])
     local decoded = cjson.decode(s.say("backend", "list", "--json").stdout)

@@ -97,9 +97,17 @@ describe("perilune test without a spec", function()
 
   it("says that there is none", function()
     local result = run(process.directory())
-    assert.equal(1, result.code)
+    assert.equal(2, result.code)
     assert.matches("perilune test: no spec is named, and there is none here: [^\n]* write perilune test SPEC",
       result.stderr)
+  end)
+
+  it("says which of those that are named is not there, once", function()
+    local directory = project { ["a_spec.lua"] = 'it("is here", function() end)' }
+    local result = run(directory, "a_spec.lua", "--filter", "x", "none_spec.lua")
+    assert.equal(2, result.code)
+    assert.equal(("perilune test: there is no spec 'none_spec.lua' in %s\n"):format(directory), result.stderr)
+    assert.equal("", result.stdout)
   end)
 end)
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 static void *checked(void *p) {
   if (p) return p;
@@ -200,3 +201,5 @@ void memory_drop_text(void) {
   }
   if (maps) fclose(maps);
 }
+
+uint64_t memory_half(void) { return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 2; }

@@ -6,6 +6,7 @@
 #define PERILUNE_BASE_MEMORY_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* How many free bytes at the end of its heap glibc keeps; and from which size on an allocation gets a mapping of its
  * own. */
@@ -21,6 +22,9 @@ void *memory_realloc(void *old, size_t bytes) __attribute__((returns_nonnull));
 /* Whole cache lines of its own, zeroed: for what has members that must not share a line (_Alignas). Freed by free(). */
 enum { MEMORY_LINE = 64 };
 void *memory_zalloc_lines(size_t bytes) __attribute__((malloc, returns_nonnull));
+
+/* What one object may take that is allocated at once, as a cache or a dictionary: half of the machine's memory. */
+uint64_t memory_half(void);
 
 /* The sizes that have a free list. Anything larger is a plain malloc. */
 enum block_class { BLOCK_4K, BLOCK_16K, BLOCK_64K, BLOCK_CLASSES };

@@ -93,7 +93,7 @@ struct arguments {
   struct peer_words peers;
   bool compress;
   struct acme_arguments acme;
-  bool shadow, close_old, abort, now, forget, print_config, json;
+  bool shadow, close_old, abort, strict, now, forget, print_config, json;
   struct looking look;
 };
 

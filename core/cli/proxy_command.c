@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/memory.h"
 #include "base/path.h"
 #include "base/size.h"
 #include "net/addr.h"
@@ -49,6 +50,14 @@ static enum scheme take_scheme(struct str *text) {
   return SCHEME_NONE;
 }
 
+/* One that take_scheme does not know. */
+static bool refuse_scheme(const char *option, struct str said, struct str text, const char *known) {
+  struct str scheme = {text.ptr, str_find(text, ':')}, rest = str_from(text, scheme.len);
+  if (!scheme.len || !str_starts_with(rest, STR("://"))) return true;
+  return REFUSE("%s \"%.*s\": an address is host:port, without \"%.*s://\", or a URL with %s", option,
+                STR_ARG(said), STR_ARG(scheme), known);
+}
+
 static bool is_secure(enum scheme scheme) { return scheme == SCHEME_HTTPS || scheme == SCHEME_H2; }
 
 static bool has_port(struct str text) {
@@ -76,6 +85,9 @@ static bool add_listener(struct proxy_command *p, struct forward_listener *all, 
   const char *why;
   struct str text = said;
   enum scheme scheme = take_scheme(&text);
+  if (scheme == SCHEME_NONE &&
+      !refuse_scheme("--listen", said, text, "http://, https:// or h2c:// (HTTP/2 without TLS)"))
+    return false;
   text = complete(&p->arena, text, scheme, false);
   if (!addr_parse_listener(text, &addr, &why)) return refuse_address("--listen", said, why);
   if (scheme == SCHEME_H2)
@@ -111,6 +123,10 @@ static bool add_peer(struct proxy_command *p, struct str *all, struct str said, 
   const char *why;
   struct str text = said;
   *scheme = take_scheme(&text);
+  if (*scheme == SCHEME_NONE &&
+      !refuse_scheme("--to", said, text,
+                     "http://, https://, h2:// (HTTP/2 by TLS) or h2c:// (HTTP/2 without TLS)"))
+    return false;
   text = complete(&p->arena, text, *scheme, true);
   if (*scheme != SCHEME_NONE && str_find(text, '/') < text.len && !str_starts_with(text, STR("unix:")))
     return refuse_address("--to", said, "a peer has no path: it gets the one that the client has asked for");
@@ -269,6 +285,9 @@ static bool read_cache(struct proxy_command *p, const struct arguments *a) {
   if (!a->cache) return true;
   if (!size_parse(str_of(a->cache), &bytes) || bytes < CACHE_LEAST_BYTES)
     return REFUSE("--cache wants " SIZE_WORDS ", of at least 1M, not '%s'", a->cache);
+  if (bytes > memory_half())
+    return REFUSE("--cache: size must be from 1 MiB to half of the machine's memory, %llu MiB; got '%s'",
+                  (unsigned long long)(memory_half() >> 20), a->cache);
   p->options.cache_bytes = (size_t)bytes;
   return true;
 }

@@ -25,8 +25,10 @@ const struct command_words command_words[COMMAND_COUNT] = {
          HAS_SETTINGS},
     [COMMAND_CHECK] =
         {"check", "SCRIPT", "SCRIPT", "load a policy and look for mistakes, without opening anything",
-         "Says 'SCRIPT: fine', or what is wrong in which line (exit code 2). The settings are checked, too:\n"
-         "files, users and addresses. A running proxy is not disturbed.\n",
+         "Says 'SCRIPT: fine', or what is wrong in which line (exit code 2). What may be meant is a "
+         "warning:\n"
+         "'SCRIPT: fine, with 2 warnings'. The settings are checked, too: files, users and addresses. A\n"
+         "running proxy is not disturbed.\n",
          HAS_SETTINGS},
     [COMMAND_TEST] =
         {"test", "[SPEC...]", "[SPEC...]", "test policies with busted and the API of the proxy",
@@ -37,7 +39,9 @@ const struct command_words command_words[COMMAND_COUNT] = {
          NO_SETTINGS},
     [COMMAND_RELOAD] =
         {"reload", "", "", "load the policy of a running proxy again",
-         "Waits for the result and prints it: all workers switch to the new policy, or none does.\n",
+         "Waits for the result and prints it: all workers switch to the new policy, or none does. What\n"
+         "'perilune check' would find is a warning here: the policy is used anyway, unless --strict is "
+         "given.\n",
          NO_SETTINGS},
     [COMMAND_UPGRADE] =
         {"upgrade", "", "", "replace a running proxy by the program file as it is now",
@@ -221,6 +225,8 @@ const struct option_words option_words[OPTION_COUNT] = {
      "not the time of the processor, but that for which hooks wait, by the line that waits"},
     {"--max-errors", "SHARE", OF(RELOAD), OPTION_SHARE, MEMBER(max_errors),
      "by how much the trial's share of errors may exceed that of the present policy (1%)"},
+    {"--strict", NULL, OF(CHECK) | OF(RELOAD), OPTION_ON, MEMBER(strict),
+     "refuse a policy of which check has warnings, too; reload refuses what it otherwise only warns of"},
     {"--abort", NULL, OF(RELOAD), OPTION_ON, MEMBER(abort),
      "end the current canary, shadow or load; the policy in force stays"},
     {"--close-old", NULL, OF(RELOAD), OPTION_ON, MEMBER(close_old),

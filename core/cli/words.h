@@ -64,7 +64,7 @@ struct option_words {
   size_t member;    /* of struct arguments */
   const char *what; /* in one line */
 };
-enum { OPTION_COUNT = 75 };
+enum { OPTION_COUNT = 76 };
 extern const struct option_words option_words[OPTION_COUNT];
 
 bool words_take_option(enum command_id command, int option);

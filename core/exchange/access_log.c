@@ -304,7 +304,7 @@ static void put_json_line(struct line *line, struct exchange *x) {
   put_own_json(line, x, STR(",\"host\":"), x->request.authority);
   put_own_json(line, x, STR(",\"target\":"), x->request.target);
   put_asked(line, x);
-  put_json(line, STR(",\"protocol\":"), protocol_of(&x->request));
+  if (x->request.method_name.len) put_json(line, STR(",\"protocol\":"), protocol_of(&x->request));
   put_json_number(line, STR(",\"status\":"), x->sent.status);
   if (x->sent.grpc_status) put_json_number(line, STR(",\"grpc_status\":"), x->sent.grpc_status - 1);
   put_json_number(line, STR(",\"bytes\":"), body_bytes(x));

@@ -63,13 +63,15 @@ static __attribute__((cold, noinline)) void account_rare(struct exchange *x, enu
                                                          uint64_t ticks, bool failed) {
   struct hook_tally *tally = &x->proxy->tally->hooks[hook];
   if (ticks_reach(ticks, LONG_US)) loop_update_now(x->proxy->loop); /* what is set next counts from now */
-  if (failed) x->use->tally.script_errors++;
+  enum error error = hook == HOOK_upstream_peer ? x->outcome.error : ERROR_SCRIPT;
+  bool is_fault = failed && error != ERROR_NO_BACKEND && error != ERROR_OVERLOADED; /* which are no hook's */
+  if (is_fault) x->use->tally.script_errors++;
   if (x->is_shadow) return;
   if (x->account.live) live_note_hook(x, hook, began, ticks, failed);
   cell_add(&tally->calls, 1);
   cell_add(&tally->ticks, ticks);
   if (ticks > cell_get(&tally->slowest)) note_slowest(x, hook, tally, ticks);
-  if (failed) cell_add(&tally->errors, 1);
+  if (is_fault) cell_add(&tally->errors, 1);
 }
 
 void account_hook(struct exchange *x, enum hook hook, uint64_t began, bool failed) {

@@ -23,20 +23,25 @@ static bool check_log(const struct policy_listener *said, char **why) {
   return fine;
 }
 
-static void print_lines(const char *word, char *lines) {
+/* How many findings they tell of: the last line may be "and 3 more". */
+static unsigned print_lines(const char *word, char *lines) {
   struct str rest = str_of(lines), line;
-  while (lines && rest.len && str_split(&rest, '\n', &line))
+  unsigned count = 0, more;
+  while (lines && rest.len && str_split(&rest, '\n', &line)) {
     fprintf(stderr, "perilune: %s%.*s\n", word, STR_ARG(line));
+    count += sscanf(line.ptr, "and %u more", &more) == 1 ? more : 1;
+  }
   free(lines);
+  return count;
 }
 
 /* What the policy itself has no word for: told at once. */
-static bool look_closer(const struct policy_source *source, void *policy) {
+static bool look_closer(const struct policy_source *source, void *policy, unsigned *warnings) {
   char *doubts = NULL;
   char *faults = source->kind->faults ? source->kind->faults(policy, &doubts) : NULL;
   bool fine = !faults;
   print_lines("", faults);
-  print_lines("warning: ", doubts);
+  *warnings = print_lines("warning: ", doubts);
   return fine;
 }
 
@@ -47,7 +52,8 @@ static bool check_admin(const struct config *config, char **why) {
   return admin->place && why_prefix(why, "%s: ", admin->place);
 }
 
-static bool check_policy(const struct policy_source *source, const struct policy_host *host, char **why) {
+static bool check_policy(const struct policy_source *source, const struct policy_host *host,
+                         unsigned *warnings, char **why) {
   unsigned count;
   struct instance *instance = instance_load(source, host, 1, why);
   if (!instance) return false;
@@ -56,18 +62,19 @@ static bool check_policy(const struct policy_source *source, const struct policy
   fine = fine && config_check(host->config, why);
   for (unsigned i = 0; i < count && fine; i++)
     fine = listening_load(&said[i], why) && check_log(&said[i], why);
-  fine = fine && look_closer(source, instance->policy);
+  fine = fine && look_closer(source, instance->policy, warnings);
   instance_free(instance);
   return fine;
 }
 
-int process_check(const struct policy_source *source, struct config *config) {
+int process_check(const struct policy_source *source, struct config *config, unsigned *warnings) {
   struct registry *registry = registry_new();
   struct policy_host host = {
       .registry = registry, .is_control = true, .is_check = true, .is_first = true, .config = config};
   host.worker = host.workers = config_workers(config);
   char *why = NULL;
-  bool fine = check_policy(source, &host, &why);
+  *warnings = 0;
+  bool fine = check_policy(source, &host, warnings, &why);
   if (why) fprintf(stderr, "perilune: %s\n", why);
   free(why);
   registry_free(registry);

@@ -128,8 +128,19 @@ static void do_status(struct command_client *client, char *(*status)(const struc
   free(text);
 }
 
+/* Of the load that the command begins, if it begins one. */
+static void do_strictly(struct command_client *client, const char *line) {
+  struct server *s = command_server_of(client);
+  bool is_free = !s->loader;
+  if (is_free) s->load_is_strict = true;
+  commands_obey(client, line);
+  if (is_free && !s->loader) s->load_is_strict = false;
+}
+
 void commands_obey(struct command_client *client, const char *line) {
-  if (strcmp(line, "reload") == 0)
+  if (strncmp(line, "strictly reload", 15) == 0)
+    do_strictly(client, line + 9);
+  else if (strcmp(line, "reload") == 0)
     do_reload(client);
   else if (strncmp(line, "reload canary ", 14) == 0)
     do_canary(client, line + 14);

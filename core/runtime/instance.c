@@ -87,7 +87,9 @@ static void on_old(struct timer *timer) {
     log_info("generation %u is still in use by %u exchange%s; 'perilune reload --close-old' would close them",
              instance->generation, exchanges, plural(exchanges));
   if (!jobs) return;
-  log_warn("generation %u: %u run%s of background work did not end in time and %s cut", instance->generation,
+  bool is_asked_for = !instance->reaper && !instance->patience_ms; /* a stop at once */
+  log_line(is_asked_for ? LOG_DEBUG : LOG_WARN,
+           "generation %u: %u run%s of background work did not end in time and %s cut", instance->generation,
            jobs, plural(jobs), jobs == 1 ? "is" : "are");
   instance_cut(instance);
 }
@@ -117,6 +119,7 @@ void instance_retire(struct instance *instance, struct list *retired, struct rea
 void instance_wind_down(struct instance *instance, struct ev_loop *loop, unsigned ms) {
   if (!instance->is_winding_down) timer_init(&instance->old, loop, on_old);
   instance->is_winding_down = true;
+  instance->patience_ms = ms;
   timer_set(&instance->old, ms);
   instance->source->kind->retire(instance->policy);
 }

@@ -28,6 +28,7 @@ struct instance {
   bool is_bound;
   struct timer old; /* once it winds down: reports that it is still in use, and cuts its background work */
   bool is_winding_down;
+  unsigned patience_ms; /* of the last time that it was told to */
 };
 
 /* NULL: *why is a malloc'd message. */

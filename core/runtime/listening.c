@@ -3,6 +3,7 @@
 // an address that is named several times (port 0) is matched in order.
 #include "runtime/listening.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -78,6 +79,36 @@ static void close_entry(struct listening_entry *entry, unsigned workers) {
   socket_file_remove(&entry->file);
 }
 
+static bool is_unspecified(const struct addr *addr) {
+  if (addr_family(addr) == AF_INET) return addr->socket.in4.sin_addr.s_addr == INADDR_ANY;
+  return IN6_IS_ADDR_UNSPECIFIED(&addr->socket.in6.sin6_addr);
+}
+
+/* ":80" and "10.0.0.1:80" want the same port; two addresses of one machine may have it beside each other. */
+static bool is_every(const struct addr *a, const struct addr *b) {
+  if (a->kind != ADDR_IP || b->kind != ADDR_IP || !a->port || a->port != b->port) return false;
+  return is_unspecified(a) || is_unspecified(b);
+}
+
+/* The address of ours that is in the way, as the policy wrote it; empty: it is somebody else's. */
+static struct str in_the_way(const struct listening *l, struct str said) {
+  struct addr wanted, other;
+  const char *unused;
+  for (unsigned i = 0; addr_parse_listener(said, &wanted, &unused) && i < l->count; i++)
+    if (addr_parse_listener(l->entries[i].said, &other, &unused) &&
+        (addr_reaches(&wanted, &other) || addr_reaches(&other, &wanted) || is_every(&wanted, &other)))
+      return l->entries[i].said;
+  return (struct str){NULL, 0};
+}
+
+static bool refuse_socket(const struct listening *l, const struct policy_listener *said, const char *reason,
+                          char **why) {
+  struct str ours = errno == EADDRINUSE ? in_the_way(l, said->address) : (struct str){NULL, 0};
+  if (!ours.len) return refuse(why, said->place, reason);
+  return why_say(why, "%.*s: cannot listen on %.*s: this process listens on that port already, by %.*s",
+                 STR_ARG(said->place), STR_ARG(said->address), STR_ARG(ours));
+}
+
 static bool fill(struct listening *l, const struct policy_listener *said, const struct listening *before,
                  char **why) {
   struct listening_entry *entry = &l->entries[l->count];
@@ -90,7 +121,7 @@ static bool fill(struct listening *l, const struct policy_listener *said, const 
     memcpy(entry->address, old->address, sizeof entry->address);
     entry->file = old->file;
   } else if (!open_sockets(entry, said->address, l->workers, &reason)) {
-    refuse(why, said->place, reason);
+    refuse_socket(l, said, reason, why);
     free(entry->fds);
     return false;
   }

@@ -10,6 +10,6 @@
  * was wrong. */
 int process_run(const struct server_options *options);
 /* Loads and validates, opens nothing. (check.c) */
-int process_check(const struct policy_source *source, struct config *config);
+int process_check(const struct policy_source *source, struct config *config, unsigned *warnings);
 
 #endif

@@ -94,6 +94,7 @@ struct server {
   char *changes;                       /* owned: lines, of the last reload */
   bool reload_again;                   /* asked for while one was under way */
   struct loader *loader;               /* its own; while a generation is loaded */
+  bool load_is_strict;                 /* the load under way: what a look at the policy finds refuses it */
   bool load_aborted;                   /* it is to be dropped; until the client that asked for it was told */
   struct canary *canary;               /* owned; while one is tried */
   struct dryrun *dryrun;               /* owned; while a policy is tried in the shadow */

@@ -282,7 +282,8 @@ void worker_cut_background(struct worker *worker) {
   if (worker->canary) instance_cut(worker->canary);
   LIST_EACH(node, &worker->retired) instance_cut(LIST_ENTRY(node, struct instance, link));
   if (count)
-    log_warn("%u run%s of background work did not end in time and %s cut", count, plural(count),
+    log_line(worker->ends_at_once ? LOG_DEBUG : LOG_WARN,
+             "%u run%s of background work did not end in time and %s cut", count, plural(count),
              count == 1 ? "is" : "are");
   CHECK(worker->proxy.background_count == 0);
 }
@@ -311,6 +312,7 @@ static void on_stop(struct message *message, void *receiver) {
     worker_wind_down(worker, order->end.background_ms);
     proxy_stop(&worker->proxy, order->end.patience_ms);
   } else {
+    worker->ends_at_once = true;
     ev_break(worker->loop, EVBREAK_ALL);
   }
   free(message);

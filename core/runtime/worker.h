@@ -48,6 +48,7 @@ struct worker {
   struct timer grace;
   struct profile *profile;                /* owned; while one is made (worker_profile.c) */
   bool told_lost;                         /* of the policy in force, by on_lost */
+  bool ends_at_once;                      /* what is cut was to be cut: no warning */
   void (*on_lost)(struct worker *worker); /* its policy is to be loaded again; in its thread; may be NULL */
   void (*on_switched)(struct worker *worker); /* called in its thread; may be NULL */
   /* The answer to worker_tally, in its thread: of the policy in force, and of the canary. */

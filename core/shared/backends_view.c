@@ -193,11 +193,13 @@ void backends_report(struct backends_view *view, struct backend *backend, bool f
   if (!why) return;
   pthread_mutex_lock(&view->set->lock);
   bool ejects = may_eject(view, backend, now_ms);
+  struct str name = view->set->name; /* which stays while the set does */
   if (ejects) backend_eject(backend, rules, now_ms);
   pthread_mutex_unlock(&view->set->lock);
   if (!ejects) return;
-  log_about(LOG_WARN, backend->address, "backend %.*s is ejected for %.1f s: %s", STR_ARG(backend->address),
-            (double)(atomic_load(&backend->ejected_until_ms) - now_ms) / 1000, why);
+  log_about(LOG_WARN, backend->address, "set '%.*s': backend %.*s is ejected for %.1f s: %s", STR_ARG(name),
+            STR_ARG(backend->address), (double)(atomic_load(&backend->ejected_until_ms) - now_ms) / 1000,
+            why);
 }
 
 bool backends_take_retry(struct backends_view *view) {

@@ -2,6 +2,7 @@
 // answer: session:respond, the policy's own answer, and session:reset, which ends the request without one; and how
 // session:start_response reads its table. Everything is checked before the exchange gets it, so a call that raises an
 // error leaves no part of an answer behind.
+#include <ctype.h>
 #include <lauxlib.h>
 #include <lua.h>
 #include <math.h>
@@ -89,6 +90,39 @@ int session_answer_fields(lua_State *L) {
   return 1;
 }
 
+/* What people write who know other libraries. */
+static const struct {
+  const char *name, *instead;
+} habits[] = {
+    {"location", "headers = { Location = \"/path\" }"},
+    {"json", "body = perilune.json.encode(value), headers = { [\"Content-Type\"] = \"application/json\" }"},
+    {"content_type", "headers = { [\"Content-Type\"] = \"text/html\" }"},
+    {"type", "headers = { [\"Content-Type\"] = \"text/html\" }"},
+    {"cookie", "headers = { [\"Set-Cookie\"] = perilune.cookie.build(name, value) }"},
+    {"cookies", "headers = { [\"Set-Cookie\"] = perilune.cookie.build(name, value) }"},
+    {"code", "status = 200"},
+    {"text", "body = \"...\""},
+    {"content", "body = \"...\""},
+    {"data", "body = \"...\""},
+    {"html", "body = \"...\", headers = { [\"Content-Type\"] = \"text/html\" }"}};
+
+/* NULL: none of these. "Content-Type" is "content_type". */
+static const char *instead_of(const char *name) {
+  for (size_t i = 0; i < sizeof habits / sizeof *habits; i++) {
+    const char *a = habits[i].name, *b = name;
+    while (*a && *b && (*a == (*b == '-' ? '_' : tolower((unsigned char)*b)))) a++, b++;
+    if (!*a && !*b) return habits[i].instead;
+  }
+  return NULL;
+}
+
+/* core.answer_instead(name): what to write instead of a field that an answer does not have; nil: nothing is known
+ * -1 +1 */
+int session_answer_instead(lua_State *L) {
+  lua_pushstring(L, instead_of(luaL_checkstring(L, 1)));
+  return 1;
+}
+
 static __attribute__((cold)) void refuse_field(lua_State *L, const struct wanted_answer *wanted,
                                                const char *name) {
   struct nearest n = nearest_to(name);
@@ -96,6 +130,8 @@ static __attribute__((cold)) void refuse_field(lua_State *L, const struct wanted
   if (is_body) handle_raise(L, "%s: a streamed answer has no body: write it with session:send", wanted->call);
   if (strcmp(name, "length") == 0) handle_raise(L, "%s: length is that of the body", wanted->call);
   for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) nearest_offer(&n, fields[i]);
+  if (instead_of(name))
+    handle_raise(L, "%s: unknown field '%s': write %s", wanted->call, name, instead_of(name));
   handle_raise(L, "%s: unknown field '%s'%s%s%s; valid are status, reason, headers, %s, close", wanted->call,
                name, n.found ? " (did you mean " : "", n.found ? n.found : "", n.found ? "?)" : "",
                wanted->is_streamed ? "length" : "body");
@@ -125,7 +161,8 @@ static void read_field(lua_State *L, struct wanted_answer *wanted) {
 
 /* -0 +0 */
 static void check_whole(lua_State *L, const struct wanted_answer *wanted) {
-  if (wanted->status == 0) handle_raise(L, "%s: status is missing", wanted->call);
+  if (wanted->status == 0)
+    handle_raise(L, "%s: status is missing: write %s { status = 200, ... }", wanted->call, wanted->call);
   if (!field_value_is_valid(wanted->reason))
     handle_raise(L, "%s: the reason has a control character in it", wanted->call);
   if (has_no_body(wanted->status) && (wanted->body.len || wanted->is_streamed))
@@ -207,7 +244,9 @@ void session_answer(lua_State *L, struct exchange *x, bool is_streamed) {
   struct wanted_answer wanted = {.call = is_streamed ? "session:start_response" : "session:respond",
                                  .is_streamed = is_streamed};
   if (!exchange_can_answer(x)) handle_raise(L, "%s comes too late: the response has begun", wanted.call);
-  luaL_checktype(L, 2, LUA_TTABLE);
+  if (!lua_istable(L, 2))
+    handle_raise(L, "%s: expected a table, got a %s value: write %s { status = 200%s }", wanted.call,
+                 luaL_typename(L, 2), wanted.call, is_streamed ? "" : ", body = \"...\"");
   headers_init(&wanted.headers, &x->arena);
   lua_pushnil(L);
   while (lua_next(L, 2)) {

@@ -346,6 +346,13 @@ static int ready_count(lua_State *L) {
   return 1;
 }
 
+/* By which people call the set: also one that the policy gives no name. -1 +1 */
+static int name(lua_State *L) {
+  struct str text = registry_name(backends_check(L)->shared.entry);
+  lua_pushlstring(L, text.ptr, text.len);
+  return 1;
+}
+
 /* A list of all, which is the caller's. -1 +1 */
 static int addresses(lua_State *L) {
   struct backends_handle *handle = backends_check(L);
@@ -360,6 +367,7 @@ static int addresses(lua_State *L) {
 }
 
 static const luaL_Reg methods[] = {
+    {"name", name},
     {"publish", publish},
     {"prepare", prepare},
     {"set_start", set_start},

@@ -113,6 +113,7 @@ static int reason(lua_State *L) {
 
 static const luaL_Reg functions[] = {{"session_methods", session_methods},
                                      {"answer_fields", session_answer_fields},
+                                     {"answer_instead", session_answer_instead},
                                      {"status_reason", reason},
                                      {NULL, NULL}};
 static const luaL_Reg methods[] = {

@@ -22,6 +22,7 @@ void session_phase(lua_State *L, const struct exchange *x, unsigned phases, cons
 int session_respond(lua_State *L);
 int session_reset(lua_State *L);
 int session_answer_fields(lua_State *L);
+int session_answer_instead(lua_State *L);
 /* Gives the exchange the answer that the table at 2 describes; raises if it describes none, or comes too late. -0 +0,
  * in lua/api/answer.c. */
 void session_answer(lua_State *L, struct exchange *x, bool is_streamed);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "lua/vm/task.h"
 #include "lua/vm/text.h"
 #include "lua/vm/vm.h"
@@ -37,9 +38,7 @@ static void keep(lua_State *L, void *object) {
   lua_rawset(L, LUA_REGISTRYINDEX);
 }
 
-lua_Number shared_most_bytes(void) {
-  return (lua_Number)sysconf(_SC_PHYS_PAGES) * (lua_Number)sysconf(_SC_PAGESIZE) / 2;
-}
+lua_Number shared_most_bytes(void) { return (lua_Number)memory_half(); }
 
 static lua_Number whole_mib(lua_Number bytes) { return (lua_Number)(uint64_t)(bytes / (1024.0 * 1024.0)); }
 

@@ -27,6 +27,8 @@ end
 
 -- What is wrong with a field of an answer, whose value may be unknown: nil.
 local function fault_of_answer(name, value)
+  local instead = type(name) == "string" and core.answer_instead(name)
+  if instead then return ("unknown field '%s': write %s"):format(name, instead) end
   local hint = type(name) == "string" and check.hint(name, check.names(ANSWER)) or ""
   if not ANSWER[name] then return ("unknown field '%s'%s"):format(tostring(name), hint) end
   if value == nil then return nil end

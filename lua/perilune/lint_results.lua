@@ -7,6 +7,7 @@ local bytecode = require "perilune.bytecode"
 local core = require "perilune.core"
 local findings = require "perilune.findings"
 local flow = require "perilune.flow"
+local kinds = require "perilune.kinds"
 local registers = require "perilune.registers"
 local times = require "perilune.times"
 
@@ -118,13 +119,23 @@ local function show(value)
   return type(value) == "table" and "a table" or tostring(value)
 end
 
+-- "return response": what a hook is given is changed in place, and is no result. Pieces of bodies are.
+local function object_returned(one, hook)
+  local value = one.value
+  local kind = value.kind == "parameter" and kinds.of_parameter(hook, value.index + 1)
+  return kind and kind ~= "string" and kind or nil
+end
+
 -- Returns of a constant that is refused there. true is fine behind an answer, where the hook can give one.
 local function look_at_constants(found, fn, hook)
   local can_answer = not WANTED[hook] or WANTED[hook]:find("respond", 1, true)
   local is_stop = can_answer and may_answer(fn) or function(call) return is_error(fn, call.callee) end
   for _, one in ipairs(flow.ends(fn, is_stop)) do
-    local value = constant(fn, one)
-    if value ~= nil and not fits(hook, value) then
+    local value, kind = constant(fn, one), object_returned(one, hook)
+    if kind then
+      add(found.faults, path_of(fn), one.line, "%s returns its %s, which is refused: what is changed in it counts "
+        .. "anyway; end the hook without a result", hook, kind)
+    elseif value ~= nil and not fits(hook, value) then
       add(found.faults, path_of(fn), one.line, "%s returns %s%s, which is refused: expected %s%s", hook, show(value),
         can_answer and value == true and " without an answer" or "", WANTED[hook] or ANSWER,
         WANTED[hook] and "" or ", as in return session:respond { status = 403 }")

@@ -2,6 +2,7 @@
 -- perilune.shared: objects that all workers share by name: perilune.dict, rate, inflight, counter and table. They
 -- survive a reload that names them again.
 
+local check = require "perilune.check"
 local core = require "perilune.core"
 local options = require "perilune.options"
 
@@ -92,6 +93,10 @@ function shared.cache(name, given)
   check_name("cache", name)
   local wanted = options.read("perilune.cache", given, cache_options)
   wanted.size, wanted.max_object = options.bytes(wanted.size), options.bytes(wanted.max_object)
+  if wanted.max_object > wanted.size then
+    check.raise(("perilune.cache: option 'max_object' is more than the size, %d bytes: got %d"):format(wanted.size,
+      wanted.max_object))
+  end
   return core.cache(name, wanted)
 end
 

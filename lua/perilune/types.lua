@@ -1172,7 +1172,8 @@ function session:cookie(name) end
 ---@field client? perilune.client_certificate certificate of the client, if it was verified
 
 --- Answers the request instead of a peer. In every phase except logging and the body hooks, until the response has begun.
---- Returns true, so that a hook can `return session:respond {...}`, which ends the walk. Piece by piece: start_response.
+--- Returns true: `return session:respond {...}` ends the hook and the walk; without `return`, what follows is run. If the hook
+--- answers again, or if a default policy has answered in it before, the last answer counts alone. In pieces: start_response.
 ---@param answer perilune.answer
 ---@return true
 function session:respond(answer) end

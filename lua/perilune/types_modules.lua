@@ -277,6 +277,8 @@ local routes = {}
 --- the longest prefix; a route with a method before one without. A "*" is allowed only at the end, and "/users/*" does
 --- not match "/users". Two routes for the same requests are an error, because one would never be used.
 ---
+--- If no route matches, `routes:match` returns nil. With a route "*", some route always matches.
+---
 --- Parameters are decoded ("%20" is a space). `parameters.rest` is the text that "*" stands for, decoded as a whole: for
 --- the route "/static/*" and the path "/static/a/b.css" it is "a/b.css".
 ---
@@ -295,7 +297,7 @@ local routes = {}
 function router.new(routes) end
 ---@param method string
 ---@param path string
----@return any value, table<string, string>? parameters nil if no route matches
+---@return any value, table<string, string>? parameters nothing (nil) if no route matches
 function routes:match(method, path) end
 
 ---@class perilune.canary

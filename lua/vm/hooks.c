@@ -182,29 +182,59 @@ static __attribute__((cold)) enum hook_status run_without_peer(struct exchange *
 
 /* --- reading a table of hooks --------------------------------------------------------------------------- */
 
+/* Raises at the line where the function on top of the stack is defined: that is what has to be mended. -0 +0 */
+static void raise_there(lua_State *L, const char *text) {
+  lua_Debug info;
+  lua_pushvalue(L, -1);
+  lua_getinfo(L, ">S", &info);
+  if (info.what[0] == 'C') {
+    luaL_error(L, "%s", text);
+    return;
+  }
+  lua_pushfstring(L, "%s:%d: %s", info.short_src, info.linedefined, text);
+  lua_error(L);
+}
+
+/* The name and its function are on top. -0 +0 */
 static void refuse_hook(lua_State *L, const char *name) {
   struct nearest n = nearest_to(name);
   luaL_Buffer names;
+  int function = lua_gettop(L);
   for (enum hook hook = 0; hook < HOOK_COUNT; hook++) nearest_offer(&n, hook_name(hook));
-  if (n.found)
-    luaL_error(L,
-               "perilune.listen: there is no hook '%s': did you mean %s? (keep helper functions in locals)",
-               name, n.found);
+  if (n.found) {
+    const char *text = lua_pushfstring(
+        L, "perilune.listen: there is no hook '%s': did you mean %s? (keep helper functions in locals)", name,
+        n.found);
+    lua_pushvalue(L, function);
+    raise_there(L, text);
+  }
   luaL_buffinit(L, &names);
   for (enum hook hook = 0; hook < HOOK_COUNT; hook++) {
     if (hook) luaL_addstring(&names, ", ");
     luaL_addstring(&names, hook_name(hook));
   }
   luaL_pushresult(&names);
-  luaL_error(L, "perilune.listen: there is no hook '%s' (keep helper functions in locals); there are %s",
-             name, lua_tostring(L, -1));
+  const char *text = lua_pushfstring(
+      L, "perilune.listen: there is no hook '%s' (keep helper functions in locals); there are %s", name,
+      lua_tostring(L, -1));
+  lua_pushvalue(L, function);
+  raise_there(L, text);
+}
+
+/* policy.decod = true: the one field of a policy that is no function. Others may be the policy's own. -0 +0 */
+static void refuse_flag(lua_State *L, const char *name) {
+  struct nearest n = nearest_to(name);
+  nearest_offer(&n, "decode");
+  if (n.found && strcmp(name, "decode") != 0)
+    luaL_error(L, "perilune.listen: '%s', among the hooks, is true or false: did you mean decode?", name);
 }
 
 /* A misspelt hook would never be called and never be missed. -0 +0 */
 static void refuse_unknown(lua_State *L, int index) {
   lua_pushnil(L);
   while (lua_next(L, index)) {
-    bool is_known = lua_type(L, -2) != LUA_TSTRING || !lua_isfunction(L, -1);
+    bool is_named = lua_type(L, -2) == LUA_TSTRING, is_known = !is_named || !lua_isfunction(L, -1);
+    if (is_named && lua_isboolean(L, -1)) refuse_flag(L, lua_tostring(L, -2));
     for (enum hook hook = 0; hook < HOOK_COUNT && !is_known; hook++)
       is_known = strcmp(hook_name(hook), lua_tostring(L, -2)) == 0;
     if (!is_known) refuse_hook(L, lua_tostring(L, -2));
@@ -240,12 +270,14 @@ static int arguments_of(lua_State *L, int all) {
 static void refuse_colon(lua_State *L, enum hook hook) {
   const char *first = lua_iscfunction(L, -1) ? NULL : lua_getlocal(L, NULL, 1);
   const char *second = first ? lua_getlocal(L, NULL, 2) : NULL;
-  if (second && strcmp(first, "self") == 0 && strcmp(second, "session") == 0)
-    luaL_error(
-        L,
-        "perilune.listen: hook '%s' is defined with a colon, so it would get the session as self: write "
-        "function policy.%s(session, ...)",
-        hook_name(hook), hook_name(hook));
+  if (!second || strcmp(first, "self") != 0 || strcmp(second, "session") != 0) return;
+  const char *text = lua_pushfstring(
+      L,
+      "perilune.listen: hook '%s' is defined with a colon, so it would get the session as self: write "
+      "function policy.%s(session, ...)",
+      hook_name(hook), hook_name(hook));
+  lua_pushvalue(L, -2);
+  raise_there(L, text);
 }
 
 /* The hook's function is on top. -1 +0 */

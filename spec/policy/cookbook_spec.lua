@@ -41,6 +41,11 @@ describe("the cookbook's policy", function()
     assert.matches("^%x+$", response.headers.x_request_id)
     assert.equal("/7?a=b", users.requests[1].target)
     assert.body("others", h:request { path = "/x" })
+    local connection = client.connect(h.proxy.port)
+    connection:send "rubbish\r\n\r\n"
+    local broken = connection:read_response()
+    assert.equal(400, broken.status)
+    assert.matches("^%x+$", broken.headers:all("x-request-id")[1])
   end)
 
   it("2 switches between two versions", function()
@@ -163,5 +168,42 @@ describe("the cookbook's policy", function()
     assert.status(401, ask "guess")
     assert.status(429, ask "guess")
     assert.status(429, ask "secret")
+  end)
+
+  it("15 keeps a client at its version, and a response of each version in the cache", function()
+    local function origin(name)
+      return scripted.start(function(connection)
+        while connection:read_request() do
+          connection:respond { body = name, headers = { ["Cache-Control"] = "max-age=60" } }
+        end
+      end)
+    end
+    local old, new = origin "old", origin "new"
+    local h = start(15, { ["8000"] = old, ["8001"] = new })
+    local function ask(version) return h:request { path = "/page", headers = { Cookie = "canary=" .. version } } end
+    for _ = 1, 2 do
+      assert.body("new", ask "1")
+      assert.body("old", ask "0")
+    end
+    assert.same({ 1, 1 }, { #old.requests, #new.requests })
+    local first = h:request { path = "/page" }
+    assert.body(first.headers.set_cookie:match "^canary=1" and "new" or "old", first)
+    assert.body(first.body, h:request { path = "/page" })
+    assert.same({ 1, 1 }, { #old.requests, #new.requests })
+  end)
+
+  it("16 asks another backend for a GET, and for nothing else", function()
+    local function origin(name, status)
+      return scripted.start(function(connection)
+        while connection:read_request() do connection:respond { status = status, body = name } end
+      end)
+    end
+    local bad, good = origin("bad", 503), origin("good", 200)
+    local h = start(16, { ["8000"] = bad, ["8001"] = good })
+    for _ = 1, 4 do assert.body("good", h:request {}) end
+    local bodies = {}
+    for _ = 1, 2 do bodies[#bodies + 1] = h:request({ method = "DELETE" }).body end
+    table.sort(bodies)
+    assert.same({ "bad", "good" }, bodies)
   end)
 end)

@@ -42,3 +42,15 @@ describe("README's tour", function()
     assert.truthy(tour:find("test.clock:advance", 1, true) and test.clock.advance)
   end)
 end)
+
+describe("README", function()
+  it("names every command that there is", function()
+    local listed = assert(readme:match "## The command line\n\n```\n(.-)```")
+    local help, count = proxy.run("help").stdout, 0
+    for name in help:gmatch "\n  perilune ([%l-]+)" do
+      count = count + 1
+      assert.truthy((" " .. listed):find("perilune " .. name, 1, true) or listed:find("| " .. name, 1, true), name)
+    end
+    assert.is_true(count >= 20, help)
+  end)
+end)

@@ -143,6 +143,31 @@ describe("the option `answer`", function()
   end)
 end)
 
+describe("a second answer of the same hook", function()
+  local function answered(hook) return test.policy { request_filter = hook }:request() end
+
+  it("counts, and nothing of the first one is left", function()
+    local guard = made({ "access_control", { deny = { "0.0.0.0/0", "::/0" } } })
+    local answer = answered(function(session)
+      if guard(session) then return session:respond { status = 429, headers = { ["X-Own"] = "1" }, body = "later" } end
+    end)
+    assert.status(429, answer)
+    assert.equal("later", answer.body)
+    assert.is_nil(answer.headers["Content-Type"])
+    assert.field("X-Own", "1", answer)
+  end)
+
+  it("counts also where the first one was not returned", function()
+    local answer = answered(function(session)
+      session:respond { status = 403, body = "no", headers = { ["X-First"] = "1" }, close = true }
+      return session:respond { status = 200, body = "yes" }
+    end)
+    assert.status(200, answer)
+    assert.equal("yes", answer.body)
+    assert.is_nil(answer.headers["X-First"])
+  end)
+end)
+
 describe("maintenance", function()
   local function closed(options)
     local switch = require("perilune.maintenance").new(options)

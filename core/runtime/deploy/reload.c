@@ -120,11 +120,21 @@ static struct generation *refuse(struct server *s, struct instance **instances, 
   return NULL;
 }
 
+/* `reload --strict`: also what would be a warning. The log has all of them. */
+static bool is_strict_enough(struct server *s, const struct loaded *loaded, char **why) {
+  bool is_strict = s->load_is_strict;
+  s->load_is_strict = false;
+  if (!is_strict || !loaded->instances || !loaded->findings) return true;
+  log_lines(LOG_WARN, loaded->findings);
+  return why_say(why, "--strict refuses it: %.*s; 'perilune check %s' lists what there is",
+                 (int)strcspn(loaded->findings, "\n"), loaded->findings, s->options->source.name);
+}
+
 /* What is opened is opened in the control thread, once all has loaded. `registry` passes over. NULL: loaded->why. */
 static struct generation *assemble(struct server *s, struct loaded *loaded, struct registry *registry) {
   struct instance **instances = loaded->instances;
   char **why = &loaded->why;
-  bool fine = instances && open_logs(s, instances, why);
+  bool fine = is_strict_enough(s, loaded, why) && instances && open_logs(s, instances, why);
   struct listening *listening = fine ? open_all(s, instances[s->worker_count], why) : NULL;
   if (!listening) {
     if (instances) config_free(&loaded->config);

@@ -293,7 +293,8 @@ static void put_hooks(FILE *out, const struct tally *t) {
   for (enum hook hook = 0; hook < HOOK_COUNT; hook++)
     if (cell_get(&t->hooks[hook].calls))
       put_labelled(out, "hook_calls_total", "hook", str_of(hook_name(hook)), cell_get(&t->hooks[hook].calls));
-  put_family(out, "hook_errors_total", "counter", "Calls of a hook that raised an error.");
+  put_family(out, "hook_errors_total", "counter",
+             "Calls of a hook that raised an error or had a wrong result.");
   for (enum hook hook = 0; hook < HOOK_COUNT; hook++)
     if (cell_get(&t->hooks[hook].calls))
       put_labelled(out, "hook_errors_total", "hook", str_of(hook_name(hook)),

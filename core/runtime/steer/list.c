@@ -37,7 +37,7 @@ static void put_text(const struct backend_report *b, void *context) {
           backend_report_state(b), b->weight);
   if (b->weight != b->given_weight) fprintf(l->out, " (policy: %u)", b->given_weight);
   fprintf(l->out, ", %u request%s in flight", b->in_flight, plural(b->in_flight));
-  if (b->latency_us) fprintf(l->out, ", answers in %.1f ms", b->latency_us / 1e3);
+  if (b->latency_us) fprintf(l->out, ", expected latency %.1f ms", b->latency_us / 1e3);
   fputc('\n', l->out);
 }
 

@@ -165,8 +165,28 @@ local function find_specs(words)
   return false
 end
 
+-- The first spec that is named and is not there: busted says more than one thing of that, and its exit code is that of
+-- a spec that has failed.
+local function fault_of_specs(words)
+  local is_value = false
+  for _, word in ipairs(words) do
+    if word:find "^%-C" or word:find "^%-%-directory" then return nil end -- they are below another folder
+    local is_spec_name = not is_value and word:sub(1, 1) ~= "-"
+    if is_spec_name and not lfs.attributes(word, "mode") then
+      return ("there is no spec '%s' in %s"):format(word, lfs.currentdir())
+    end
+    is_value = LONG_TAKES_WORD[word] or word:find(TAKES_WORD) ~= nil
+  end
+end
+
 return function(words)
-  if not has_busted() or not find_specs(words) then return 1 end
+  if not has_busted() then return 1 end
+  if not find_specs(words) then return 2 end
+  local fault = fault_of_specs(words)
+  if fault then
+    io.stderr:write("perilune test: ", fault, "\n")
+    return 2
+  end
   local rest = watch.wanted(words)
   return rest and watch.run(rest) or run(words)
 end
