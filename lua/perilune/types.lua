@@ -1172,8 +1172,7 @@ function session:cookie(name) end
 ---@field client? perilune.client_certificate certificate of the client, if it was verified
 
 --- Answers the request instead of a peer. In every phase except logging and the body hooks, until the response has begun.
---- Returns true: `return session:respond {...}` ends the hook and the walk; without `return`, what follows is run. If the hook
---- answers again, or if a default policy has answered in it before, the last answer counts alone. In pieces: start_response.
+--- `return session:respond {...}` ends the hook and the walk; without `return`, what follows is run. If the hook answers again, or if a default policy has answered in it before, the last answer counts alone. In pieces: start_response.
 ---@param answer perilune.answer
 ---@return true
 function session:respond(answer) end
