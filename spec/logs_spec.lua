@@ -130,7 +130,7 @@ describe("the access log", function()
 
   it("has the id of the request, also of one that cannot be read, which has no protocol", function()
     local path = process.directory() .. "/access.log"
-    local proxy = perilune.start { settings = { "--access-log", path }, policy = [[
+    local proxy = perilune.start { policy = policies.fill([[
       local perilune = require "perilune"
       local id = require("perilune.request_id").new {}
       perilune.listen("127.0.0.1:0", {
@@ -140,8 +140,8 @@ describe("the access log", function()
         end,
         answer_filter = function(_, response, ctx) id.response(response, ctx) end,
         logging = function(session, _, ctx) session:set_log_field("request_id", ctx.request_id) end,
-      }, { access_log_format = "json" })
-    ]] }
+      }, { access_log = "$LOG", access_log_format = "json" })
+    ]], { LOG = path }) }
     local connection = client.connect(proxy.port)
     connection:send "rubbish\r\n\r\n"
     local answer = connection:read_response()
