@@ -86,9 +86,10 @@ IT("refuses options by their name, and lists the valid ones") {
 
 IT("refuses wrong options of the default scripts, at the policy's line") {
 #define NEW(module, arguments) "local a = 1\nrequire('perilune." module "')" arguments
-  CHECK(is_refused(
-      NEW("rate_limit", ".new { header = 'a', max = 1, intervall = 2 }"),
-      ":2: rate_limit.new: unknown option 'intervall' (did you mean interval?); valid are by, close"));
+  CHECK(
+      is_refused(NEW("rate_limit", ".new { header = 'a', max = 1, intervall = 2 }"),
+                 ":2: rate_limit.new: unknown option 'intervall' (did you mean interval?); valid are answer, "
+                 "by, close"));
   CHECK(
       is_refused(NEW("rate_limit", ".new { header = 'a' }"), ":2: rate_limit.new: option 'max' is missing"));
   CHECK(is_refused(NEW("rate_limit", ".new { max = 1 }"),
