@@ -133,7 +133,7 @@ describe("an HTTP health check", function()
     scheduler.eventually(function() return #a.requests > 1 and #b.requests > 1 end)
     assert.equal("app.test", b.requests[1].headers.host)
     assert.equal("1", b.requests[1].headers["x-check"])
-    local unhealthy = pattern(b.address) .. " is unhealthy: "
+    local unhealthy = "set '[^']+': backend " .. pattern(b.address) .. " is unhealthy: "
     b.check = { status = 500, body = "fine" }
     proxy:wait_log(unhealthy .. "it answered 500")
     for _ = 1, 4 do assert.equal("a", client.request(proxy.port).body) end

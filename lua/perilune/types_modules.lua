@@ -370,7 +370,8 @@ function mirror.new(options) end
 local request_id = {}
 --- require "perilune.request_id". `request` is for request_filter and sets ctx.request_id; `response` is for answer_filter
 --- (or for response_filter, which sees only the responses of peers). If a client from a network of `trust` sends an id, it
---- is kept; others are replaced. A request that cannot be parsed does not reach request_filter, so it gets no id.
+--- is kept; others are replaced. A request that cannot be parsed does not reach request_filter: its answer gets an id from
+--- `response`, which sets ctx.request_id, too. So session:set_log_field("request_id", ctx.request_id) in `logging` is on each line.
 ---@param options? { header: string?, trust: string[]? }
 ---@return { request: fun(session: perilune.session, ctx: table), response: fun(response: perilune.response, ctx: table) }
 function request_id.new(options) end
