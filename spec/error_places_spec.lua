@@ -55,6 +55,7 @@ describe("an error behind a tail call names the line of the call", function()
     first = "function(session)\n  if session then return session:respond { status = 98 } end\n"
       .. "  return session:respond { status = 200 }\nend",
     wrong = "function(session)\n  return session:respond(200, 'x')\nend",
+    numbered = "function(session)\n  return session:get_header(print)\nend",
     late = "function(session)\n  return session:read_body 'much'\nend",
     set = "function()\n\n  return upstreams:select({}, 1, 2)\nend",
     module = "function()\n  return perilune.url.decode {}\nend",
@@ -69,7 +70,8 @@ describe("an error behind a tail call names the line of the call", function()
     one = { 1, "session:respond: status is missing" },
     second = { 2, "session:respond: status must be a number from 200 to 599" },
     first = { 1, "session:respond: status must be a number" },
-    wrong = { 1, "bad argument #1 to 'respond' %(table expected, got number%)" },
+    wrong = { 1, "session:respond: expected a table, got a number value: write session:respond {" },
+    numbered = { 1, "bad argument #1 to 'get_header' %(string expected, got function%)" },
     late = { 1, "session:read_body: the limit must be a number of bytes" },
     set = { 2, "select: options must be a table, got a number value" },
     module = { 1, "bad argument #1 to 'decode' %(string expected, got table%)" },
