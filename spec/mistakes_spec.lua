@@ -118,7 +118,7 @@ local LOADING = {
     "hook 'request_filter' is defined with a colon, .*: write function policy%.request_filter%(session, %.%.%.%)" },
   { "local p = {}; function p:request_filtr() end require('perilune').listen('127.0.0.1:0', p)",
     "there is no hook 'request_filtr': did you mean request_filter%?" },
-  { "require('perilune').listen('127.0.0.1:0', { decod = true })", "'decod', .* did you mean decode%?" },
+  { "require('perilune').listen('127.0.0.1:0', { decod = true })", "there is no 'decod' among .* mean decode%?" },
   { "require('perilune').cache('x', { size = '1M', max_object = '2M' })",
     "option 'max_object' is more than the size, 1048576 bytes: got 2097152" },
   { "require('perilune.access_control').new { allow = { '::1' }, status = 700 }",

@@ -226,7 +226,10 @@ static void refuse_flag(lua_State *L, const char *name) {
   struct nearest n = nearest_to(name);
   nearest_offer(&n, "decode");
   if (n.found && strcmp(name, "decode") != 0)
-    luaL_error(L, "perilune.listen: '%s', among the hooks, is true or false: did you mean decode?", name);
+    luaL_error(L,
+               "perilune.listen: there is no '%s' among the hooks: did you mean decode? (keep fields of your "
+               "own in locals)",
+               name);
 }
 
 /* A misspelt hook would never be called and never be missed. -0 +0 */
