@@ -8,16 +8,14 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/check.h"
 #include "base/cores.h"
 #include "base/log.h"
 #include "base/memory.h"
 
-enum { STOP_MS = 500, NICENESS = 5 };
+enum { STOP_MS = 500 };
 
 /* On its thread's stack. */
 struct seat {
@@ -34,6 +32,7 @@ static struct pool {
   pthread_cond_t has_work, has_ended;
   struct offload_job *first, **last; /* NULL: there is no last one */
   struct seat *seats;                /* of threads with a job */
+  struct offload_job *left;          /* have run for workers that were gone by then: nobody frees them */
   unsigned waiting, threads, idle;
   bool stopping;
 } pools[OFFLOAD_COUNT] = {
@@ -170,6 +169,11 @@ static void rise(struct pool *pool, const struct seat *seat) {
   *at = seat->next;
 }
 
+static void leave(struct pool *pool, struct offload_job *job) {
+  job->next = pool->left;
+  pool->left = job;
+}
+
 /* Under the lock, which it gives up while the job runs. */
 static void run(struct pool *pool, struct offload_job *job) {
   struct seat seat = {.home = job->home, .job = job};
@@ -179,7 +183,10 @@ static void run(struct pool *pool, struct offload_job *job) {
   pthread_mutex_lock(&pool->lock);
   rise(pool, &seat);
   release_followers(job);
-  if (seat.home) mailbox_post(seat.home, &job->message);
+  if (seat.home)
+    mailbox_post(seat.home, &job->message);
+  else
+    leave(pool, job);
   pthread_cond_broadcast(&pool->has_ended);
 }
 
@@ -187,7 +194,7 @@ static void *work(void *argument) {
   struct pool *pool = argument;
   log_set_thread(pool->name);
   pthread_setname_np(pthread_self(), pool->name);
-  if (pool->computes) setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS);
+  if (pool->computes) cores_yield_to_workers();
   pthread_mutex_lock(&pool->lock);
   for (struct offload_job *job; (job = await(pool));) run(pool, job);
   pool->threads--;

@@ -5,16 +5,12 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "base/check.h"
+#include "base/cores.h"
 #include "base/memory.h"
 
-/* A third of what a worker gets where both want the same core. No less: it holds locks that workers wait for, and the
- * end of the process waits for it. */
-enum { NICE = 5, FAILED = 64 };
+enum { FAILED = 64 };
 
 struct chores {
   const char *name; /* static */
@@ -59,11 +55,11 @@ static void note(struct chores *c, uint64_t id) {
   pthread_mutex_unlock(&c->lock);
 }
 
-/* On Linux the priority is a thread's. */
+/* It steps back, but not far: it holds locks that workers wait for, and the end of the process waits for it. */
 static void *run(void *argument) {
   struct chores *c = argument;
   struct chore *chore;
-  setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE);
+  cores_yield_to_workers();
   while ((chore = take(c))) {
     uint64_t id = chore->id;
     bool is_done = chore->run(chore, &c->stops);
