@@ -89,24 +89,18 @@ struct str stored_write(const struct response *response, const struct stored_fac
   return (struct str){row.bytes, length};
 }
 
-static bool read_field(struct str *entries, struct str *text, struct headers *h) {
-  struct entry entry;
-  if (!take(entries, &entry, sizeof entry) || entry.id >= FIELD_COUNT) return false;
-  size_t length = (size_t)entry.name_bytes + entry.value_bytes + LINE_BYTES;
-  if (text->len < length) return false;
-  struct str name = {text->ptr, entry.name_bytes};
-  struct str value = {text->ptr + entry.name_bytes + GAP_BYTES, entry.value_bytes};
-  headers_add_field(h, name, value, entry.id);
-  *text = str_from(*text, length);
-  return true;
-}
-
 static bool read_fields(struct str rest, unsigned count, struct headers *h) {
-  struct str entries = rest;
   if (rest.len < count * sizeof(struct entry)) return false;
-  rest = str_from(rest, count * sizeof(struct entry));
-  for (unsigned i = 0; i < count; i++)
-    if (!read_field(&entries, &rest, h)) return false;
+  const char *at = rest.ptr + count * sizeof(struct entry), *end = rest.ptr + rest.len;
+  for (unsigned i = 0; i < count; i++) {
+    struct entry entry;
+    memcpy(&entry, rest.ptr + i * sizeof entry, sizeof entry);
+    size_t length = (size_t)entry.name_bytes + entry.value_bytes + LINE_BYTES;
+    if (entry.id >= FIELD_COUNT || (size_t)(end - at) < length) return false;
+    struct str value = {at + entry.name_bytes + GAP_BYTES, entry.value_bytes};
+    headers_add_field(h, (struct str){at, entry.name_bytes}, value, entry.id);
+    at += length;
+  }
   return true;
 }
 

@@ -125,23 +125,28 @@ static bool hold_pieces(struct store *s, const struct record *r, struct store_le
   return true;
 }
 
+/* Others can write to a file of the file system. What is in memory only this process writes, and it was checked when it
+ * came from another one. */
+static bool is_sound(const struct store *s, const struct record *r, bool is_unchecked) {
+  if (r->count == 0 || r->count > STORE_PIECES) return false;
+  return !(is_unchecked || s->segments.file.is_kept) || record_sum(r) == r->sum;
+}
+
 /* The first piece is in the head's segment always, and the pin of that is the lease's. */
-static bool lease_record(struct store *s, const struct record *r, struct store_place place,
+static bool lease_record(struct store *s, const struct record *r, struct store_place place, bool is_unchecked,
                          struct store_lease *lease) {
   *lease = (struct store_lease){0};
-  if (r->count == 0 || r->count > STORE_PIECES || record_sum(r) != r->sum) {
-    segments_unpin(&s->segments, place.segment);
-    return false;
-  }
-  return hold_pieces(s, r, lease);
+  if (is_sound(s, r, is_unchecked)) return hold_pieces(s, r, lease);
+  segments_unpin(&s->segments, place.segment);
+  return false;
 }
 
 /* The first time that it is found. */
 static bool check_body(struct store *s, uint64_t hash, struct store_place place,
                        const struct store_lease *lease) {
-  bool is_sound = store_lease_is_sound(lease);
-  if (is_sound) index_mark_sound(s, hash, place);
-  return is_sound;
+  bool is_whole = store_lease_is_sound(lease);
+  if (is_whole) index_mark_sound(s, hash, place);
+  return is_whole;
 }
 
 bool store_find(struct store *s, struct str key, struct store_lease *lease) {
@@ -150,7 +155,7 @@ bool store_find(struct store *s, struct str key, struct store_lease *lease) {
   bool is_unchecked;
   const struct record *r = index_find(s, hash, key, &place, &is_unchecked);
   if (!r) return false;
-  bool is_held = lease_record(s, r, place, lease);
+  bool is_held = lease_record(s, r, place, is_unchecked, lease);
   if (is_held && (!is_unchecked || check_body(s, hash, place, lease))) return true;
   if (is_held) release(s, lease, lease->count);
   index_drop(s, hash, place);
@@ -190,7 +195,7 @@ bool store_remove(struct store *s, struct str key) { return index_remove(s, stor
 static bool move(struct store *s, const struct record *r, struct store_place place, unsigned freq,
                  size_t *bytes) {
   struct store_lease lease;
-  if (!segments_pin(&s->segments, place) || !lease_record(s, r, place, &lease)) return false;
+  if (!segments_pin(&s->segments, place) || !lease_record(s, r, place, true, &lease)) return false;
   bool is_sound = !s->segments.file.is_old || store_lease_is_sound(&lease);
   struct store_writer *w =
       is_sound ? store_begin_in(s, STORE_MAIN, record_key(r), lease.head, lease.length) : NULL;

@@ -97,6 +97,21 @@ IT("does not find what was not finished, or has other bytes now") {
   unlink(scene.path);
 }
 
+IT("does not find a head whose bytes somebody else has changed meanwhile") {
+  struct store_scene scene;
+  store_scene_begin(&scene);
+  struct store *s = store_scene_open(&scene);
+  struct store_lease lease;
+  CHECK(store_scene_put(s, "one", 5000, 'x') && store_find(s, STR("one"), &lease));
+  off_t at = lease.head.ptr - s->segments.file.map;
+  overwrite(scene.path, at, "?", 1);
+  CHECK(lease.head.ptr[0] == '?'); /* the file and the memory are the same pages */
+  store_release(s, &lease);
+  CHECK(!store_scene_get(s, "one", 5000) && !store_scene_get(s, "one", 5000));
+  store_free(s);
+  unlink(scene.path);
+}
+
 IT("bears any damage: what is found is what was stored") {
   struct store_scene scene;
   store_scene_begin(&scene);

@@ -218,19 +218,17 @@ IT("gains a quarter of each segment of the main log that it empties, also where 
   store_free(s);
 }
 
-IT("does not find a head whose bytes have changed, and tells a body whose bytes have") {
+IT("tells a body whose bytes have changed") {
   struct store *s = new_store(4 * MIB, 0);
   struct store_lease lease;
   off_t place;
   CHECK(put_known(s, 1, 5000) && store_find(s, key_of(1), &lease));
   struct str part = store_lease_at(s, &lease, 0, &place);
-  char *body = (char *)(uintptr_t)part.ptr, *head = (char *)(uintptr_t)lease.head.ptr;
+  char *body = (char *)(uintptr_t)part.ptr;
   body[77] ^= 1;
   CHECK(!store_lease_is_sound(&lease));
   body[77] ^= 1;
   CHECK(store_lease_is_sound(&lease));
-  head[0] ^= 1;
-  CHECK(!has(s, 1, 5000) && !has(s, 1, 5000));
   store_release(s, &lease);
   store_free(s);
 }
