@@ -37,7 +37,9 @@ describe("the pool of perilune.tcp", function()
     local origin = origins.start(line_server)
     local ask = run(origin.address, [[
       local list = {}
-      for i, options in ipairs { {}, { pool = "a" }, { pool = "b" }, {}, { pool = "a" }, { fresh = true } } do
+      for i, options in ipairs { {}, { pool = "a" }, { pool = "b" }, {}, { pool = "a" }, { fresh = true },
+        { sni = "a|b", verify_name = "c" }, { sni = "a", verify_name = "b|c" }, { sni = "a|b", verify_name = "c" },
+        { one_way = true } } do
         local socket = assert(tcp.connect(address, options))
         socket:send "WHO\r\n"
         list[i] = socket:receive()
@@ -45,7 +47,7 @@ describe("the pool of perilune.tcp", function()
       end
       return unpack(list)
     ]])
-    assert.equal("+1|+2|+3|+1|+2|+4", ask())
+    assert.equal("+1|+2|+3|+1|+2|+4|+5|+6|+5|+7", ask())
   end)
 
   it("forgets what the server closed, what spoke unasked, and what was idle too long", function()

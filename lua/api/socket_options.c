@@ -3,6 +3,7 @@
 #include "lua/api/socket_options.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "lua/api/options.h"
 #include "lua/vm/text.h"
@@ -43,14 +44,29 @@ bool socket_options_read(lua_State *L, int index, struct socket_options *into, s
   return !why;
 }
 
+/* Each part behind its length, so that no two lists are equal by chance. */
+static struct str joined(struct arena *arena, const struct str *parts, size_t count) {
+  size_t bytes = count * sizeof parts->len;
+  for (size_t i = 0; i < count; i++) bytes += parts[i].len;
+  char *text = arena_alloc(arena, bytes), *end = text;
+  for (size_t i = 0; i < count; i++) {
+    memcpy(end, &parts[i].len, sizeof parts->len);
+    end += sizeof parts->len;
+    if (parts[i].len) memcpy(end, parts[i].ptr, parts[i].len);
+    end += parts[i].len;
+  }
+  return (struct str){text, bytes};
+}
+
+/* A name of the policy's begins with "=", as no list does. Each connect makes a key, also where it takes a spare
+ * connection. */
 struct str socket_options_key(struct arena *arena, struct str address, const struct socket_options *o) {
   if (o->pool_key.len) return arena_printf(arena, "=%.*s", STR_ARG(o->pool_key));
-  struct str basics =
-      arena_printf(arena, "%.*s|%d%d%d%d%d%d|%.*s|%.*s|%.*s|%.*s", STR_ARG(address), o->tls, o->no_verify,
-                   o->one_way, o->http1, o->http2, (int)o->family, STR_ARG(o->sni), STR_ARG(o->verify_name),
-                   STR_ARG(o->ca), STR_ARG(o->pool));
-  if (str_is_empty(o->certificate)) return basics;
-  return arena_printf(arena, "%.*s|%.*s|%.*s", STR_ARG(basics), STR_ARG(o->certificate), STR_ARG(o->key));
+  char flags[] = {(char)('0' + o->tls),   (char)('0' + o->no_verify), (char)('0' + o->one_way),
+                  (char)('0' + o->http1), (char)('0' + o->http2),     (char)('0' + o->family)};
+  struct str parts[] = {{flags, sizeof flags}, address, o->sni, o->verify_name, o->ca, o->pool,
+                        o->certificate,        o->key};
+  return joined(arena, parts, sizeof parts / sizeof *parts);
 }
 
 struct tls_context *socket_options_context(const struct socket_options *o, char **why) {

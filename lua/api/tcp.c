@@ -98,22 +98,28 @@ static void keep_options(struct socket *s, const struct socket_options *o) {
   s->begin = begin;
 }
 
-/* A spare connection, or a new one that connects, or waits for its turn. NULL: what is wrong with the arguments is on
- * the stack. */
-static struct socket *get(lua_State *L, struct str address, const struct socket_options *o) {
-  struct vm *vm = vm_of(L);
-  struct socket *s = socket_new(vm);
-  s->key = socket_options_key(&s->arena, address, o);
+/* A new one that connects, or waits for its turn. NULL: what is wrong with the arguments is on the stack. */
+static struct socket *begin_new(lua_State *L, struct str key, struct str address,
+                                const struct socket_options *o) {
+  struct socket *s = socket_new(vm_of(L));
+  s->key = arena_dup(&s->arena, key);
   s->one_way = o->one_way;
   s->is_named = o->pool_key.len > 0;
-  struct socket *spare = o->fresh ? NULL : socket_pool_take(vm, s->key);
-  if (spare || !prepare(L, s, address, o)) {
+  if (!prepare(L, s, address, o)) {
     socket_free(s);
-    return spare;
+    return NULL;
   }
   keep_options(s, o);
   socket_pool_enter(s, o->pool_size, o->backlog, or_else(o->connect_ms, o->timeout_ms));
   return s;
+}
+
+/* A spare connection where there is one, else a new one. `arena`: of this call. */
+static struct socket *get(lua_State *L, struct arena *arena, struct str address,
+                          const struct socket_options *o) {
+  struct str key = socket_options_key(arena, address, o);
+  struct socket *spare = o->fresh ? NULL : socket_pool_take(vm_of(L), key);
+  return spare ? spare : begin_new(L, key, address, o);
 }
 
 /* core.tcp_open(address, options): a socket that connects, or nil and what is wrong with them -2 +2 */
@@ -126,7 +132,7 @@ static int tcp_open(lua_State *L) {
   luaL_checktype(L, 2, LUA_TTABLE);
   struct socket_handle *handle = handle_new(L, HANDLE_SOCKET, sizeof *handle);
   bool is_fine = socket_options_read(L, 2, &wanted, &arena);
-  if (is_fine) handle->socket = get(L, address, &wanted);
+  if (is_fine) handle->socket = get(L, &arena, address, &wanted);
   arena_free(&arena);
   struct socket *s = handle->socket;
   if (!s) return refuse(L);
