@@ -53,7 +53,9 @@ describe("a socket of ngx", function()
       return words(function() return sock:connect({}, 1) end, function() return sock:connect("a", "b") end,
         function() return sock:connect("a", 0/0) end, function() return sock:connect("a b", 1) end,
         function() return sock:connect("unix:") end, function() return sock:settimeouts("x", 1, 1) end,
-        function() return sock:connect(host, port) end,
+        function() return sock:settimeout(0/0) end, function() return sock:receiveuntil("x", 1) end,
+        function() return ngx.socket.udp():setpeername("", 1) end,
+        function() return sock:connect(host, port, false) end, function() return sock:connect(host, port, ngx.null) end,
         function() return sock:receive "*x" end, function() return sock:receive "*lx" end,
         function() return sock:receive "*all" end, function() return sock:receive(-1) end,
         function() return sock:receive {} end, function() return sock:receive(0/0) end,
@@ -171,7 +173,9 @@ describe("a socket of ngx", function()
     local said = ask "types"
     assert.equal("nil bad host: a string is expected, nil bad port number: b, nil bad port number: nan",
       said:match "^nil bad host[^,]*, [^,]*, [^,]*")
-    for _, wanted in ipairs { "raised ngx.socket: bad \"connect_timeout\" argument", "1 nil, ",
+    for _, wanted in ipairs { "raised ngx.socket: bad \"connect_timeout\" argument", "1 nil, 1 nil, ",
+      "raised ngx.socket: bad \"timeout\" argument", "raised ngx.socket: receiveuntil: bad options argument",
+      "argument, nil bad host: a string is expected, 1 nil",
       "raised ngx.socket: receive: bad pattern argument: *x", "raised ngx.socket: receive: bad pattern argument: *lx",
       "raised ngx.socket: receive: bad pattern argument: *all", "raised ngx.socket: receive: bad pattern argument: -1",
       "raised ngx.socket: receive: bad pattern argument: table",

@@ -16,7 +16,10 @@ local function write(level, ...)
 end
 
 local errlog = {}
-function errlog.raw_log(level, text) write(level, text) end
+function errlog.raw_log(level, text)
+  if type(level) ~= "number" then core.raise "errlog.raw_log: the first argument is a level, such as ngx.ERR" end
+  write(level, text)
+end
 function errlog.get_sys_filter_level()
   for level, name in pairs { [8] = "debug", [7] = "info", [5] = "warn" } do
     if core.log.is_on(name) then return level end

@@ -2,6 +2,7 @@
 -- perilune.ngx.request: ngx.req over the session. What changes the request works until a peer is asked.
 
 local core = require "perilune.core"
+local field_values = require "perilune.ngx.field_values"
 local request_socket = require "perilune.ngx.request_socket"
 local state = require "perilune.ngx.state"
 
@@ -50,13 +51,15 @@ local function install_fields(ngx, req)
   function req.get_headers(most, is_raw) return fields_of(session_of "get_headers", most, is_raw) end
   function req.set_header(name, value)
     local request = session_of("set_header"):request()
+    name, value = tostring(name), field_values.value_of(value)
+    if field_values.is_framing(name) then return end
     if value == nil then
       request:remove_header(name)
     else
       request:set_header(name, value)
     end
   end
-  function req.clear_header(name) session_of("clear_header"):request():remove_header(name) end
+  function req.clear_header(name) req.set_header(name, nil) end
   function req.get_uri_args(most) return ngx.decode_args(session_of("get_uri_args"):query() or "", most) end
   function req.set_uri_args(args)
     local session = session_of "set_uri_args"

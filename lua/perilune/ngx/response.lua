@@ -5,26 +5,14 @@
 -- Framing is the proxy's: writing such a field does nothing.
 
 local core = require "perilune.core"
+local field_values = require "perilune.ngx.field_values"
 local state = require "perilune.ngx.state"
-
-local framing = { ["content-length"] = true, ["transfer-encoding"] = true, connection = true, ["keep-alive"] = true,
-  trailer = true, upgrade = true, ["proxy-connection"] = true, te = true, ["http2-settings"] = true }
 
 local filters = { upstream_response_filter = true, response_filter = true, answer_filter = true }
 
 local function name_of(name)
-  return type(name) == "string" and (name:gsub("_", "-")) or core.raise "ngx.header: the name of a field is expected"
-end
-
--- Values as fields have them; nil: there is none.
-local function value_of(value)
-  if type(value) ~= "table" then
-    if value == nil or type(value) == "string" or type(value) == "number" then return value end
-    return tostring(value)
-  end
-  local values = {}
-  for i, one in ipairs(value) do values[i] = type(one) == "number" and one or tostring(one) end
-  return #values > 0 and values or nil
+  if name == nil then core.raise "ngx.header: the name of a field is expected" end
+  return (tostring(name):gsub("_", "-"))
 end
 
 local header = {}
@@ -43,8 +31,8 @@ end
 
 function header.__newindex(_, name, value)
   local of = state.request "header"
-  name, value = name_of(name), value_of(value)
-  if framing[name:lower()] then return end
+  name, value = name_of(name), field_values.value_of(value)
+  if field_values.is_framing(name) then return end
   local response = filters[of.hook] and core.current_response()
   if response then
     if value == nil then response:remove_header(name) else response:set_header(name, value) end

@@ -27,7 +27,7 @@ local function seconds_of(ms, name)
   if type(ms) == "number" and ms >= 1 and ms <= 1e9 then return ms / 1000 end
   if ms == nil or ms == 0 then return DEFAULT_MS / 1000 end
   ms = tonumber(ms)
-  if not ms or ms < 0 or ms > 1e9 then core.raise(('ngx.socket: bad "%s" argument'):format(name)) end
+  if not (ms and ms >= 0 and ms <= 1e9) then core.raise(('ngx.socket: bad "%s" argument'):format(name)) end
   return ms < 1 and 0.001 or ms / 1000
 end
 
@@ -115,6 +115,7 @@ end
 --- connect(host, port [, options]) or connect("unix:/path" [, options])
 function Tcp:connect(host, port, options)
   if type(port) == "table" and type(host) == "string" and host:find "^unix:" then options, port = port, nil end
+  if type(options) ~= "table" then options = nil end
   if self.busy == "connect" then return nil, "socket busy connecting" end
   local key, fault = key_of(host, port)
   if not key then return nil, fault end
@@ -179,6 +180,7 @@ end
 function Tcp:receiveuntil(mark, options)
   if type(mark) ~= "string" then mark = tostring(mark) end
   if mark == "" then return nil, "pattern is empty" end
+  if options ~= nil and type(options) ~= "table" then core.raise "ngx.socket: receiveuntil: bad options argument" end
   local inclusive, is_over = options and options.inclusive or false, false
   return function(size)
     local socket, fault = ready(self, true)

@@ -22,7 +22,7 @@ local function ready(self)
 end
 
 function Udp:setpeername(host, port)
-  if type(host) ~= "string" then return nil, "bad host: a string is expected" end
+  if type(host) ~= "string" or host == "" then return nil, "bad host: a string is expected" end
   local address = host
   if not host:find "^unix:" then
     if not tonumber(port) then return nil, "bad port number: " .. tostring(port) end
