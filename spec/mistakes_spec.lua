@@ -229,7 +229,7 @@ local LOADING = {
     "cache:purge: its options are a table, such as { soft = true }" },
   { "require('perilune').table('x', { file = 'a.csv' })",
     "as argument 2, got a table value: write perilune%.table%(name, \"FILE%.csv\", { %.%.%. }%) or" },
-  { "require 'resty.redis'", "not found: write require \"perilune%.ngx\" {} first, and put the library where" },
+  { "require 'resty.redis'", "not found: write require \"perilune%.ngx\" {} first, and copy lib/resty of the" },
   { "require 'socket'", "module 'socket' not found: write require \"perilune%.luasocket\" first" },
   { "require('perilune.header_rules').new { 'X: y' }", "the value 'X: y' has no name: write NAME = 'X: y'; valid are" },
   { "require('perilune').listen('127.0.0.1:0', {}, { low_latency = true })",

@@ -66,4 +66,15 @@ describe("perilune check", function()
     assert.matches("policy.lua:2: perilune.ngx: unknown option 'dict'; valid are ca, cjson, dicts, vars",
       result.stdout .. result.stderr)
   end)
+
+  it("says where to put a library that is not there, and what a misspelt module may be", function()
+    for name, wanted in pairs { ["resty.other"] = "policy.lua:2: module 'resty.other' not found: copy lib/resty of the "
+      .. "library beside the policy, or name its place in package.path",
+      ["perilune.redsi"] = "policy.lua:2: module 'perilune.redsi' not found: did you mean perilune.redis?",
+      ["resty.core.nothing"] = "policy.lua:2: module 'resty.core.nothing' is not in Perilune" } do
+      local result = check("return {}", ("require 'perilune.ngx' {}\nrequire '%s'\n"):format(name))
+      assert.equal(2, result.code)
+      assert.is_truthy((result.stdout .. result.stderr):find(wanted, 1, true), result.stdout .. result.stderr)
+    end
+  end)
 end)

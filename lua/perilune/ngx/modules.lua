@@ -94,12 +94,12 @@ end
 -- "resty.redis" as Debian installs it.
 local function find_in_nginx(name)
   local rest = name:match "^resty%.(.+)$"
-  if not rest then return "" end
+  if not rest then return nil end
   if rest == "core" or rest:find "^core%." then
     core.raise(("module '%s' is not in Perilune: it is a part of OpenResty that works on nginx"):format(name))
   end
   local file = package.searchpath("nginx." .. rest, package.path)
-  if not file then return ("\n\tno module 'nginx.%s' of Debian"):format(rest) end
+  if not file then return nil end
   local chunk, why = loadfile(file)
   return chunk or error(why, 0)
 end
@@ -118,5 +118,9 @@ return function(_, options, modules)
       if not package.loaded[name] then preload(name, module) end
     end
   end
-  table.insert(package.loaders, #package.loaders, find_in_nginx)
+  local by_path = package.loaders[2]
+  package.loaders[2] = function(name) -- the last of the loaders says what to do about a module that is not there
+    local found = by_path(name)
+    return type(found) ~= "function" and find_in_nginx(name) or found
+  end
 end
