@@ -54,6 +54,7 @@ static void on_control_idle(struct proxy *proxy) { end_if_done(((struct worker *
 
 static void on_control_grace(struct timer *timer) {
   struct worker *control = CONTAINER_OF(timer, struct worker, grace);
+  CHECK_OBJ(control, WORKER_MAGIC);
   control->ends_at_once = ((struct server *)control->owner)->phase == PHASE_ENDING;
   worker_cut_background(control);
   end_if_done(control->owner);

@@ -62,10 +62,12 @@ void worker_init(struct worker *worker, const struct policy_host *host) {
   worker->host.loop = worker->loop;
   worker->host.proxy = &worker->proxy;
   worker->host.on_lost = on_lost;
+  OBJ_INIT(worker, WORKER_MAGIC);
 }
 
 static void *run(void *argument) {
   struct worker *worker = argument;
+  CHECK_OBJ(worker, WORKER_MAGIC);
   char name[16];
   snprintf(name, sizeof name, "worker %u", worker->host.worker);
   log_set_thread(name);
@@ -207,6 +209,7 @@ static struct switch_order *take_order(struct worker *worker) {
 
 static void on_switch(struct message *message, void *receiver) {
   struct worker *worker = receiver;
+  CHECK_OBJ(worker, WORKER_MAGIC);
   struct switch_order *order = take_order(worker);
   struct instance *old = worker->instance;
   free(message);
@@ -305,6 +308,7 @@ static void drain_listeners(struct worker *worker) {
 static void on_stop(struct message *message, void *receiver) {
   const struct stop_message *order = (struct stop_message *)message;
   struct worker *worker = receiver;
+  CHECK_OBJ(worker, WORKER_MAGIC);
   if (order->end.grace_ms) {
     drain_listeners(worker);
     stop_listening(worker, !order->end.hands_over);
@@ -352,5 +356,6 @@ void worker_free(struct worker *worker) {
   CHECK(!worker->wanted);
   pthread_mutex_destroy(&worker->wanted_lock);
   proxy_free(&worker->proxy);
+  OBJ_END(worker, WORKER_MAGIC);
   loop_close(worker->loop);
 }

@@ -8,6 +8,7 @@
 #ifndef PERILUNE_RUNTIME_WORKER_H
 #define PERILUNE_RUNTIME_WORKER_H
 
+#include "base/check.h"
 #include "net/listener.h"
 #include "net/mailbox.h"
 #include "exchange/proxy.h"
@@ -28,7 +29,10 @@ struct worker_listener {
   bool is_managed;          /* the service manager listens there, too */
 };
 
+#define WORKER_MAGIC 0x3052ce21u
+
 struct worker {
+  OBJ_MAGIC;
   pthread_t thread;
   struct ev_loop *loop; /* owned */
   struct mailbox mailbox;

@@ -95,6 +95,7 @@ static void begin(struct worker_listener *own, unsigned of, int fd) {
 static void on_lend(struct message *message, void *receiver) {
   struct lending_order *order = (struct lending_order *)message;
   struct worker *worker = receiver;
+  CHECK_OBJ(worker, WORKER_MAGIC);
   if (!worker->instance || worker->instance->generation != order->generation) {
     close_all(order);
     free(message);
@@ -129,6 +130,7 @@ void worker_lend(struct worker *worker, unsigned of, unsigned generation, const 
 static void on_return(struct message *message, void *receiver) {
   const struct lending_order *order = (struct lending_order *)message;
   struct worker *worker = receiver;
+  CHECK_OBJ(worker, WORKER_MAGIC);
   for (unsigned i = 0; i < worker->listener_count; i++) {
     struct lent_socket *lent = find(worker->listeners[i], order->of);
     if (lent) end(lent);

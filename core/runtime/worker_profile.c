@@ -38,6 +38,7 @@ static const char *begin(struct worker *worker) {
 static void on_begin(struct message *message, void *receiver) {
   const struct profile_order *order = (struct profile_order *)message;
   struct worker *worker = receiver;
+  CHECK_OBJ(worker, WORKER_MAGIC);
   worker_drop_profile(worker);
   worker->profile = memory_zalloc(sizeof *worker->profile);
   worker->profile->of = order->of;
@@ -49,6 +50,7 @@ static void on_begin(struct message *message, void *receiver) {
 static void on_end(struct message *message, void *receiver) {
   const struct profile_order *order = (struct profile_order *)message;
   struct worker *worker = receiver;
+  CHECK_OBJ(worker, WORKER_MAGIC);
   struct profile *profile = worker->profile;
   end_profile(worker);
   worker->profile = NULL;

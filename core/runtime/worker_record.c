@@ -21,6 +21,7 @@ void worker_drop_recorder(struct worker *worker) {
 static void on_begin(struct message *message, void *receiver) {
   const struct record_order *order = (struct record_order *)message;
   struct worker *worker = receiver;
+  CHECK_OBJ(worker, WORKER_MAGIC);
   worker_drop_recorder(worker);
   worker->proxy.recorder = memory_alloc(sizeof order->recorder);
   *worker->proxy.recorder = order->recorder;
@@ -31,6 +32,7 @@ static void on_begin(struct message *message, void *receiver) {
 static void on_end(struct message *message, void *receiver) {
   const struct record_order *order = (struct record_order *)message;
   struct worker *worker = receiver;
+  CHECK_OBJ(worker, WORKER_MAGIC);
   worker_drop_recorder(worker);
   worker->on_record_end(worker, order->recorder.number);
   free(message);

@@ -53,6 +53,7 @@ struct canary_message {
 static void on_try(struct message *message, void *receiver) {
   struct canary_message *order = (struct canary_message *)message;
   struct worker *worker = receiver;
+  CHECK_OBJ(worker, WORKER_MAGIC);
   unsigned said_count;
   const struct policy_kind *kind = order->instance->source->kind;
   const struct policy_listener *said = kind->listeners(order->instance->policy, &said_count);
@@ -87,6 +88,7 @@ void worker_try(struct worker *worker, struct instance *instance, const unsigned
 static void on_shadow(struct message *message, void *receiver) {
   struct canary_message *order = (struct canary_message *)message;
   struct worker *worker = receiver;
+  CHECK_OBJ(worker, WORKER_MAGIC);
   unsigned said_count;
   stop_shadow(worker);
   worker->shadow = order->instance;
@@ -112,6 +114,7 @@ static bool is_old(const struct worker *worker, const struct exchange *x) {
 
 static void on_close_old(struct message *message, void *receiver) {
   struct worker *worker = receiver;
+  CHECK_OBJ(worker, WORKER_MAGIC);
   LIST_EACH(node, &worker->proxy.exchanges) {
     struct exchange *x = LIST_ENTRY(node, struct exchange, link);
     if (x->stream && !x->is_shadow && is_old(worker, x)) stream_reset(x->stream, ERROR_CLIENT_GONE);
@@ -133,6 +136,7 @@ static void on_ask_tally(struct message *message, void *receiver) {
   static const struct policy_tally none;
   const struct question *question = (struct question *)message;
   struct worker *worker = receiver;
+  CHECK_OBJ(worker, WORKER_MAGIC);
   worker->on_tally(worker, question->trial, &worker->instance->use.tally,
                    worker->canary ? &worker->canary->use.tally : &none);
   free(message);
@@ -146,6 +150,7 @@ void worker_shadow(struct worker *worker, struct instance *instance, const unsig
 static void on_end_shadow(struct message *message, void *receiver) {
   const struct question *question = (struct question *)message;
   struct worker *worker = receiver;
+  CHECK_OBJ(worker, WORKER_MAGIC);
   stop_shadow(worker);
   worker->on_report(worker, question->trial, &worker->report);
   free(message);

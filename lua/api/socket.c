@@ -35,11 +35,13 @@ struct socket *socket_new(struct vm *vm) {
   list_init(&s->link);
   timer_init_patient(&s->reading.timer, vm->host.loop, on_read_due);
   timer_init_patient(&s->writing.timer, vm->host.loop, on_write_due);
+  OBJ_INIT(s, SOCKET_MAGIC);
   return s;
 }
 
 static void free_socket(struct reaped *reaped) {
   struct socket *s = CONTAINER_OF(reaped, struct socket, reaped);
+  OBJ_END(s, SOCKET_MAGIC);
   arena_free(&s->arena);
   arena_free(&s->response.arena);
   free(s);
@@ -90,6 +92,7 @@ static void expire(struct socket_wait *wait) {
 
 static void on_read_due(struct timer *timer) {
   struct socket *s = CONTAINER_OF(timer, struct socket, reading.timer);
+  CHECK_OBJ(s, SOCKET_MAGIC);
   if (s->is_spare)
     socket_free(s);
   else
@@ -164,6 +167,7 @@ int socket_read(lua_State *L, socket_reader *reader, const char *call) {
 
 static void on_readable(struct conn *conn) {
   struct socket *s = conn->owner;
+  CHECK_OBJ(s, SOCKET_MAGIC);
   if (s->is_spare)
     socket_free(s);
   else if (!s->reading.task)
@@ -196,6 +200,7 @@ int socket_write(lua_State *L, const char *call) {
 
 static void on_writable(struct conn *conn) {
   struct socket *s = conn->owner;
+  CHECK_OBJ(s, SOCKET_MAGIC);
   bool is_done = !s->writing.task || write_on(s);
   if (!is_done) return;
   conn_want_write(conn, false);

@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/check.h"
 #include "http/decoder.h"
 #include "http/parser.h"
 #include "lua/vm/handle.h"
@@ -68,7 +69,10 @@ struct socket_response {
   unsigned lenient; /* of http/lenient.h */
 };
 
+#define SOCKET_MAGIC 0x50c4e721u
+
 struct socket {
+  OBJ_MAGIC;
   struct conn conn;
   struct connect connect;
   struct addr addr;

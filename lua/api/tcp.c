@@ -26,6 +26,7 @@ static unsigned or_else(unsigned value, unsigned otherwise) { return value ? val
 
 static void on_done(struct connect *connect, enum error error) {
   struct socket *s = CONTAINER_OF(connect, struct socket, connect);
+  CHECK_OBJ(s, SOCKET_MAGIC);
   struct task *task = s->reading.task;
   s->connecting = false;
   s->reading.task = NULL;
@@ -151,6 +152,7 @@ static void close_handle(struct socket_handle *handle) {
 /* Nobody wants it any more. */
 static void cancel(void *what) {
   struct socket *s = what;
+  CHECK_OBJ(s, SOCKET_MAGIC);
   s->reading.task = NULL;
   close_handle(s->handle);
 }

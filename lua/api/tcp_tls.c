@@ -80,6 +80,7 @@ static bool shake(struct socket *s) {
 
 static void on_event(struct conn *conn) {
   struct socket *s = conn->owner;
+  CHECK_OBJ(s, SOCKET_MAGIC);
   if (!shake(s)) return;
   struct task *task = s->reading.task;
   s->reading.task = NULL;
@@ -89,6 +90,7 @@ static void on_event(struct conn *conn) {
 
 static void cancel(void *what) {
   struct socket *s = what;
+  CHECK_OBJ(s, SOCKET_MAGIC);
   s->reading.task = NULL;
   timer_clear(&s->reading.timer);
 }

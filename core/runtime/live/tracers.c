@@ -75,6 +75,7 @@ struct rules_order {
 static void take_rules(struct message *message, void *receiver) {
   struct rules_order *order = (struct rules_order *)message;
   struct worker *worker = receiver;
+  CHECK_OBJ(worker, WORKER_MAGIC);
   live_trace_rule(&worker->proxy, order->rules);
   free(order);
 }

@@ -117,6 +117,7 @@ static void state(struct worker *worker) {
 static void on_beat(struct message *message, void *receiver) {
   struct beat *beat = (struct beat *)message;
   struct worker *worker = receiver;
+  CHECK_OBJ(worker, WORKER_MAGIC);
   cell_set(&worker->proxy.tally->lag, ticks_to_us(ticks_since(beat->sent)));
   state(worker);
   atomic_store_explicit(&beat->out, false, memory_order_release);

@@ -51,6 +51,7 @@ static void on_evaluated(void *owner, enum evaluated how, char *text) {
 static void on_order(struct message *message, void *receiver) {
   struct note *note = (struct note *)message;
   const struct worker *worker = receiver;
+  CHECK_OBJ(worker, WORKER_MAGIC);
   const struct policy_kind *kind = worker->instance ? worker->instance->source->kind : NULL;
   if (kind && kind->evaluate)
     kind->evaluate(worker->instance->policy, note->text, on_evaluated, note);
