@@ -173,7 +173,8 @@ describe("a hook that streams", function()
     local early, late = ask("early").body, ask("late", { method = "POST", body = "b" }).body
     local wanted = {
       early = { "session:send: there is no answer to write: begin it with session:start_response { status = 200 }",
-        "session:flush: there is no answer", "session:finish: there is no answer", "table expected",
+        "session:flush: there is no answer", "session:finish: there is no answer",
+        "session:start_response: expected a table, got a nil value: write session:start_response {",
         "session:start_response: status is missing",
         "session:start_response: a response with status 204 has no body: use session:respond",
         "session:start_response: a streamed answer has no body: write it with session:send",

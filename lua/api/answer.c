@@ -246,7 +246,8 @@ void session_answer(lua_State *L, struct exchange *x, bool is_streamed) {
   if (!exchange_can_answer(x)) handle_raise(L, "%s comes too late: the response has begun", wanted.call);
   if (!lua_istable(L, 2))
     handle_raise(L, "%s: expected a table, got a %s value: write %s { status = 200%s }", wanted.call,
-                 luaL_typename(L, 2), wanted.call, is_streamed ? "" : ", body = \"...\"");
+                 lua_isnone(L, 2) ? "nil" : luaL_typename(L, 2), wanted.call,
+                 is_streamed ? "" : ", body = \"...\"");
   headers_init(&wanted.headers, &x->arena);
   lua_pushnil(L);
   while (lua_next(L, 2)) {
