@@ -22,9 +22,9 @@ end })
 """
 PROXY = """
 local perilune = require "perilune"
-local ratio = tonumber(os.getenv "RATIO")
+local ratio, address = tonumber(os.getenv "RATIO"), os.getenv "PEER"
 if ratio then perilune.tracing { endpoint = os.getenv "COLLECTOR", ratio = ratio } end
-perilune.listen("127.0.0.1:0", { upstream_peer = function() return { address = os.getenv "PEER" } end })
+perilune.listen("127.0.0.1:0", { upstream_peer = function() return { address = address } end })
 """
 STATES = {"nothing": None, "0 %": "0", "1 %": "0.01", "100 %": "1"}
 MOST = {False: {"0 %": 5, "1 %": 5, "100 %": 27}, True: {"0 %": 1, "1 %": 2, "100 %": 10}}  # % more

@@ -28,7 +28,7 @@ void attempt_connect(struct exchange *x) {
     x->now.times.connect_begun = loop_now_ms(x->proxy->loop);
     x->now.readable = false;
     x->now.up.written = 0;
-    if (x->account.trace) trace_attempt(x);
+    if (trace_is_sampled(x->account.trace)) trace_attempt(x);
     if (__builtin_expect(x->account.live != NULL, false)) live_note_peer(x);
     call_open(x);
   }

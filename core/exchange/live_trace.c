@@ -5,7 +5,6 @@
 #include <limits.h>
 #include <stdlib.h>
 
-#include "base/buf.h"
 #include "base/glob.h"
 #include "base/number.h"
 #include "base/ticks.h"
@@ -161,11 +160,21 @@ static bool is_kept(const struct exchange *x) {
   return (has_failed || x->sent.status >= 500 || x->slow_hook) && is_among_first(x->proxy);
 }
 
+/* Near the end of the ring, or where it is full. */
+static __attribute__((noinline)) void put_copy(struct exchange *x, struct span_lane *lane, uint8_t marks,
+                                               bool has_fields) {
+  char bytes[SPAN_BYTES_MOST];
+  size_t length = live_encode(x, marks, has_fields, bytes);
+  span_lane_put(lane, bytes, length);
+}
+
 static __attribute__((noinline)) void put(struct exchange *x, uint8_t marks, bool has_fields) {
-  struct buf bytes = {0};
-  live_encode(x, marks, has_fields, &bytes);
-  span_lane_put(span_queue_lane(x->proxy->live_queue, x->proxy->worker), buf_ptr(&bytes), buf_len(&bytes));
-  buf_release(&bytes);
+  struct span_lane *lane = span_queue_lane(x->proxy->live_queue, x->proxy->worker);
+  char *room = span_lane_room(lane);
+  if (room)
+    span_lane_commit(lane, live_encode(x, marks, has_fields, room));
+  else
+    put_copy(x, lane, marks, has_fields);
 }
 
 void live_trace_end(struct exchange *x) {
@@ -178,32 +187,26 @@ void live_trace_end(struct exchange *x) {
 
 /* --- notes ------------------------------------------------------------------------------------------------ */
 
-static __attribute__((noinline, cold)) struct live_chunk *add_chunk(struct exchange *x) {
+/* The last chunk is full. */
+static __attribute__((noinline, cold)) void note_in_next(struct exchange *x, struct live_note what) {
   struct live *live = x->account.live;
+  if (live->count >= LIVE_NOTES_MOST) {
+    live->missed++;
+    return;
+  }
   struct live_chunk *chunk = live->last = live->last->next = arena_alloc(&x->arena, sizeof *chunk);
   chunk->next = NULL;
-  chunk->count = 0;
+  chunk->count = 1;
+  chunk->notes[0] = what;
   live->count += LIVE_CHUNK;
-  return chunk;
-}
-
-/* The one to be filled in; NULL: there are too many. */
-static inline struct live_note *add(struct exchange *x) {
-  struct live *live = x->account.live;
-  struct live_chunk *chunk = live->last;
-  if (__builtin_expect(chunk->count == LIVE_CHUNK, false)) {
-    if (live->count >= LIVE_NOTES_MOST) {
-      live->missed++;
-      return NULL;
-    }
-    chunk = add_chunk(x);
-  }
-  return &chunk->notes[chunk->count++];
 }
 
 static inline void note(struct exchange *x, struct live_note what) {
-  struct live_note *added = add(x);
-  if (added) *added = what;
+  struct live_chunk *chunk = x->account.live->last;
+  if (__builtin_expect(chunk->count == LIVE_CHUNK, false))
+    note_in_next(x, what);
+  else
+    chunk->notes[chunk->count++] = what;
 }
 
 void live_note(struct exchange *x, enum live_kind kind, unsigned code, struct str text) {

@@ -138,7 +138,7 @@ void live_note_failure(struct exchange *x, enum error error, const char *why) __
 void live_note_wait(struct exchange *x, const char *what, const char *place, unsigned line);
 void live_note_wait_end(struct exchange *x);
 
-/* live_encode.c: the record of an exchange for those marks; `out` is empty. */
-void live_encode(struct exchange *x, uint8_t marks, bool has_fields, struct buf *out);
+/* live_encode.c: the record of an exchange for those marks, in room for SPAN_BYTES_MOST; how long it is. */
+size_t live_encode(struct exchange *x, uint8_t marks, bool has_fields, char *to);
 
 #endif

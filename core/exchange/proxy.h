@@ -61,6 +61,14 @@ struct service {
   char address[264];            /* as listened on, for logs */
 };
 
+/* What ids of traces are made of (trace.c). */
+enum { TRACE_LINE_BEGIN = 32 };
+struct trace_ids {
+  uint64_t first;              /* the first half of each; 0: not known yet */
+  uint64_t dice;               /* state of a random generator, for the rest */
+  char line[TRACE_LINE_BEGIN]; /* what a traceparent of it begins with, its name included */
+};
+
 struct proxy {
   struct ev_loop *loop;      /* borrowed */
   struct resolver *resolver; /* owned */
@@ -82,7 +90,7 @@ struct proxy {
   struct tally *tally;       /* borrowed from the metrics: what this worker counts */
   unsigned worker;           /* id, for logs */
   uint64_t dice;             /* state of a random generator, for canaries */
-  uint64_t trace_dice[2];    /* the same for ids of traces; 0: not seeded yet (trace.c) */
+  struct trace_ids trace_ids;
   struct live_rules *live;   /* owned; what people look on at (live_trace.h); NULL: nobody does */
   struct span_queue *live_queue;        /* borrowed: where that goes; NULL: nowhere */
   uint64_t live_kept_second;            /* in which so many */

@@ -38,9 +38,16 @@ static unsigned told_steps(const struct exchange *x) {
   return __builtin_expect(x->account.live != NULL, false) ? LIVE_STEPS_TOLD : 0;
 }
 
-static __attribute__((noinline, cold)) void tell(struct exchange *x, unsigned char at, bool is_logged) {
-  if (__builtin_expect(is_logged, false)) log_step(x, at);
-  if (!is_logged || (x->account.live && LIVE_STEPS_TOLD >> at & 1)) live_note_step(x, at);
+static __attribute__((noinline, cold)) void tell_log(struct exchange *x, unsigned char at) {
+  log_step(x, at);
+  if (x->account.live && LIVE_STEPS_TOLD >> at & 1) live_note_step(x, at);
+}
+
+static __attribute__((noinline)) void tell(struct exchange *x, unsigned char at, unsigned told) {
+  if (__builtin_expect(told == ~0u, false))
+    tell_log(x, at);
+  else
+    live_note_step(x, at);
 }
 
 /* One step behind the other, until one does more than to go on. Each request goes through most of them: so they are
@@ -51,7 +58,7 @@ static inline enum step_result run_steps(struct exchange *x, unsigned told) {
 #define X(name)                                                                                              \
   case STEP_##name:                                                                                          \
     x->again = false;                                                                                        \
-    if (__builtin_expect(told >> STEP_##name & 1, false)) tell(x, STEP_##name, told == ~0u);                 \
+    if (__builtin_expect(told >> STEP_##name & 1, false)) tell(x, STEP_##name, told);                        \
     result = step_##name(x);                                                                                 \
     if (result != STEP_NEXT || x->step != STEP_##name) return result;                                        \
     x->step++;                                                                                               \
@@ -361,7 +368,7 @@ static enum step_result step_logging(struct exchange *x) {
     elsewhere_end(x);
     if (x->down.filter) filter_none(&x->down); /* its coders may serve others while a hook waits */
     if (!exchange_background(x)) account_exchange(x);
-    if (x->account.trace) trace_over(x);
+    if (x->account.trace && x->account.trace->own) trace_over(x);
     if (x->account.recording) recorder_end(x);
   }
   if (exchange_background(x) == BACKGROUND_FILL) return STEP_NEXT;
@@ -376,7 +383,7 @@ static enum step_result step_finish(struct exchange *x) {
   CHECK(x->times.ended || x->is_shadow || exchange_background(x)); /* invariant I7: logged, and once */
   grpc_end(x);
   if (x->times.ended && !exchange_background(x)) account_line(x);
-  if (x->account.trace && x->times.ended) trace_end(x);
+  if (trace_is_sampled(x->account.trace) && x->times.ended) trace_end(x);
   if (__builtin_expect(live_trace_is_wanted(x), false) && x->times.ended) live_trace_end(x);
   shadow_release(x);
   if (x->hooks->end) x->hooks->end(x);

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// trace: ids, decisions, and the life of spans. The ids come of a generator that is seeded by the system once for each
-// worker: they cost no system call, no two workers of a fleet give the same ones, and nobody needs them to be secret.
+// trace: ids, decisions, and the life of spans. The system gives each worker its random numbers once, so that ids cost
+// no system call. A trace that begins here has in its first half a number of the worker's, by which no two workers of a
+// fleet give the same ones, and in its second half one that the worker draws: a permutation, which gives none twice. By
+// that half, samplers decide. Nobody needs ids to be secret.
+//
+// Most requests are not sampled: of those only the ids are made, and the line for the peer.
 #include "exchange/trace.h"
 
 #include <time.h>
@@ -18,20 +22,32 @@
 #include "http/grpc.h"
 #include "shared/span_queue.h"
 
+#define LINE_BEGIN "traceparent: 00-"
+_Static_assert(sizeof LINE_BEGIN - 1 + SPAN_ID_TEXT == TRACE_LINE_BEGIN, "what all ids of a worker begin with");
+
 /* --- ids -------------------------------------------------------------------------------------------------- */
 
-static __attribute__((cold)) void seed(struct proxy *proxy) {
-  uint64_t *dice = proxy->trace_dice;
-  if (random_fill(dice, sizeof proxy->trace_dice, 0)) return;
-  struct timespec now; /* never, on a system that has come up */
-  clock_gettime(CLOCK_REALTIME, &now);
-  dice[0] = (uint64_t)now.tv_nsec + proxy->worker;
-  dice[1] = (uint64_t)now.tv_sec ^ ticks_now();
+void trace_seed(struct trace_ids *ids, uint64_t first, uint64_t dice) {
+  ids->first = first + !first;
+  ids->dice = dice;
+  memcpy(ids->line, LINE_BEGIN, sizeof LINE_BEGIN - 1);
+  trace_write_hex(ids->first, ids->line + sizeof LINE_BEGIN - 1);
 }
 
-static uint64_t new_id(struct proxy *proxy, unsigned which) {
-  uint64_t id = random_next(&proxy->trace_dice[which]);
-  return id ? id : 1;
+static __attribute__((cold, noinline)) void seed(struct proxy *proxy) {
+  uint64_t numbers[2];
+  if (!random_fill(numbers, sizeof numbers, 0)) {
+    struct timespec now; /* never, on a system that has come up */
+    clock_gettime(CLOCK_REALTIME, &now);
+    numbers[0] = (uint64_t)now.tv_nsec + proxy->worker;
+    numbers[1] = (uint64_t)now.tv_sec ^ ticks_now();
+  }
+  trace_seed(&proxy->trace_ids, numbers[0], numbers[1]);
+}
+
+static inline uint64_t new_id(struct proxy *proxy) {
+  uint64_t id = random_next(&proxy->trace_ids.dice);
+  return id + !id;
 }
 
 /* --- begin ------------------------------------------------------------------------------------------------ */
@@ -44,7 +60,7 @@ static struct span *new_span(struct exchange *x, enum span_kind kind, uint64_t b
   struct span *span = arena_zalloc(&x->arena, sizeof *span);
   span->kind = kind;
   span->begun = begun;
-  span->id = new_id(x->proxy, 1);
+  span->id = new_id(x->proxy);
   return span;
 }
 
@@ -53,52 +69,62 @@ static void record(struct exchange *x) {
   enum span_kind kind = exchange_background(x) ? SPAN_INTERNAL : SPAN_SERVER;
   t->own = new_span(x, kind, x->account.began);
   t->own->parent = t->parent;
+  t->is_plain = false;
   t->context.span = t->own->id;
 }
 
-/* What the client said, if it counts. */
+/* Where it is not sampled, there is no span that needs an id of its own. */
+static inline void new_trace(struct exchange *x) {
+  struct trace *t = x->account.trace;
+  t->is_plain = true;
+  t->context.high = x->proxy->trace_ids.first;
+  t->context.low = t->context.span = new_id(x->proxy);
+  t->context.is_sampled = is_chosen(t);
+}
+
+/* What the client says of a trace, if it counts. */
 static bool take_parent(struct exchange *x) {
   struct trace *t = x->account.trace;
-  if (t->rules->parent == TRACE_IGNORE || !headers_may_have(&x->request.headers, FIELD_TRACEPARENT))
-    return false;
-  if (!trace_context_read(&x->request.headers, &t->context)) return false;
+  if (t->rules->parent == TRACE_IGNORE || !trace_context_read(&x->request.headers, &t->context)) return false;
   t->parent = t->context.span;
   t->is_remote_sampled = t->context.is_sampled;
+  if (t->rules->parent == TRACE_JOIN) t->context.is_sampled = is_chosen(t);
+  t->passes_on = !t->context.is_sampled && !t->is_remote_sampled && t->context.is_current;
   return true;
 }
 
-static void new_trace(struct exchange *x) {
-  struct trace_context *c = &x->account.trace->context;
-  c->high = new_id(x->proxy, 0);
-  c->low = new_id(x->proxy, 1);
-}
-
-static bool has_state(const struct exchange *x) {
-  return headers_may_have(&x->request.headers, FIELD_TRACESTATE);
+static __attribute__((noinline)) void begin_told(struct exchange *x) {
+  struct trace *t = x->account.trace;
+  bool has_parent = take_parent(x);
+  if (!has_parent) new_trace(x);
+  t->is_plain = false;
+  if (headers_may_have(&x->request.headers, FIELD_TRACESTATE))
+    t->drops_state = !has_parent || !trace_state_is_valid(&x->request.headers);
+  if (!t->passes_on) t->context.span = new_id(x->proxy);
 }
 
 void trace_begin(struct exchange *x) {
-  struct trace *t = x->account.trace = arena_zalloc(&x->arena, sizeof *t);
+  const uint32_t told = UINT32_C(1) << FIELD_TRACEPARENT | UINT32_C(1) << FIELD_TRACESTATE;
+  struct trace *t = x->account.trace = arena_alloc(&x->arena, sizeof *t);
   t->rules = x->settings->tracing;
+  t->parent = 0; /* one by one: as a whole it would take longer than all the rest */
+  t->context.is_current = t->is_plain = t->is_remote_sampled = t->passes_on = t->drops_state = false;
+  t->own = t->spans = NULL;
+  t->count = t->missed = 0;
   t->grpc_code = GRPC_CODE_NONE;
-  if (__builtin_expect(!x->proxy->trace_dice[0], false)) seed(x->proxy);
-  bool has_parent = take_parent(x);
-  if (!has_parent) new_trace(x);
-  if (has_state(x)) t->drops_state = !has_parent || !trace_state_is_valid(&x->request.headers);
-  bool follows = has_parent && t->rules->parent == TRACE_FOLLOW;
-  t->context.is_sampled = follows ? t->is_remote_sampled : is_chosen(t);
-  t->passes_on = has_parent && !t->context.is_sampled && !t->is_remote_sampled && t->context.is_current;
-  if (t->context.is_sampled)
-    record(x);
-  else if (!t->passes_on)
-    t->context.span = new_id(x->proxy, 1);
+  if (__builtin_expect(!x->proxy->trace_ids.first, false)) seed(x->proxy);
+  if (__builtin_expect(x->request.headers.present & told, false))
+    begin_told(x);
+  else
+    new_trace(x);
+  if (__builtin_expect(t->context.is_sampled, false)) record(x);
 }
 
 /* --- attempts --------------------------------------------------------------------------------------------- */
 
 static struct span *add_span(struct exchange *x, const struct span *parent, enum span_kind kind) {
   struct trace *t = x->account.trace;
-  if (!t->context.is_sampled) return NULL;
+  CHECK(t->context.is_sampled);
   if (t->count == SPANS_MOST) {
     t->missed++;
     return NULL;
@@ -111,6 +137,7 @@ static struct span *add_span(struct exchange *x, const struct span *parent, enum
 }
 
 void trace_attempt(struct exchange *x) {
+  CHECK(!x->now.span);
   struct span *span = x->now.span = add_span(x, NULL, SPAN_CLIENT);
   if (!span) return;
   span->is_attempt = true;
@@ -120,26 +147,57 @@ void trace_attempt(struct exchange *x) {
   span->resend = x->attempts - 1;
 }
 
-enum { LINE_NAME = sizeof "traceparent: " - 1 };
+enum { LINE_NAME = sizeof "traceparent: " - 1, LINE_BYTES = LINE_NAME + TRACEPARENT_TEXT };
 
-/* What the policy has set stays. */
-static void set_parent(struct exchange *x, struct headers *h) {
-  const struct field *field = headers_find_id(h, FIELD_TRACEPARENT);
-  if (field && field->is_set) return;
-  if (field) headers_remove_id(h, FIELD_TRACEPARENT);
-  char *line = arena_alloc(&x->arena, LINE_NAME + TRACEPARENT_TEXT);
-  memcpy(line, "traceparent: ", LINE_NAME);
-  trace_write(x, x->now.span, line + LINE_NAME);
-  headers_add_line(h, FIELD_TRACEPARENT, (struct str){line, LINE_NAME + TRACEPARENT_TEXT});
+static inline struct trace_context context_below(const struct exchange *x, const struct span *span) {
+  struct trace_context context = x->account.trace->context;
+  if (span) context.span = span->id;
+  return context;
 }
 
+static void add_line(struct headers *h, const char *line) {
+  struct str name = {line, LINE_NAME - 2}, value = {line + LINE_NAME, TRACEPARENT_TEXT};
+  headers_add_field(h, name, value, FIELD_TRACEPARENT);
+}
+
+/* What the policy has set stays. */
+static bool makes_way(struct headers *h, enum field_id id) {
+  const struct field *field = headers_find_id(h, id);
+  if (field && field->is_set) return false;
+  if (field) headers_remove_id(h, id);
+  return true;
+}
+
+static __attribute__((noinline)) void ask_otherwise(struct exchange *x) {
+  const struct trace *t = x->account.trace;
+  struct headers *h = &x->now.request.headers;
+  if (!t->passes_on && makes_way(h, FIELD_TRACEPARENT)) {
+    char *line = arena_alloc(&x->arena, LINE_BYTES);
+    struct trace_context context = context_below(x, x->now.span);
+    memcpy(line, "traceparent: ", LINE_NAME);
+    trace_context_write(&context, line + LINE_NAME);
+    add_line(h, line);
+  }
+  if (t->drops_state) makes_way(h, FIELD_TRACESTATE);
+}
+
+/* Most traces begin here, and are not sampled: of such an id the worker has the first half in digits, and the span has
+ * the second half. */
 void trace_ask(struct exchange *x) {
   const struct trace *t = x->account.trace;
   struct headers *h = &x->now.request.headers;
-  if (!t->passes_on) set_parent(x, h);
-  if (!t->drops_state) return;
-  const struct field *field = headers_find_id(h, FIELD_TRACESTATE);
-  if (field && !field->is_set) headers_remove_id(h, FIELD_TRACESTATE);
+  bool is_usual = t->is_plain && !headers_may_have(h, FIELD_TRACEPARENT);
+  if (__builtin_expect(!is_usual, false)) {
+    ask_otherwise(x);
+    return;
+  }
+  char *line = arena_alloc(&x->arena, LINE_BYTES), *at = line + TRACE_LINE_BEGIN;
+  memcpy(line, x->proxy->trace_ids.line, TRACE_LINE_BEGIN);
+  trace_write_hex(t->context.low, at);
+  at[SPAN_ID_TEXT] = '-';
+  memcpy(at + SPAN_ID_TEXT + 1, at, SPAN_ID_TEXT);
+  memcpy(line + LINE_BYTES - 3, "-00", 3);
+  add_line(h, line);
 }
 
 void trace_answered(struct exchange *x) {
@@ -181,15 +239,13 @@ void trace_attempt_drop(struct attempt *aside, enum error error) {
 
 /* --- end -------------------------------------------------------------------------------------------------- */
 
-void trace_over(struct exchange *x) {
-  if (x->account.trace->own) span_close(x->account.trace->own);
-}
+void trace_over(struct exchange *x) { span_close(x->account.trace->own); }
 
 void trace_end(struct exchange *x) {
   struct trace *t = x->account.trace;
   char bytes[SPAN_BYTES_MOST];
   struct timespec now;
-  if (!t->context.is_sampled) return;
+  CHECK(t->context.is_sampled);
   clock_gettime(CLOCK_REALTIME, &now);
   struct span_moment moment = {ticks_now(), (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec};
   trace_over(x);
@@ -210,6 +266,7 @@ void trace_sample(struct exchange *x, bool is_sampled) {
 }
 
 struct span *trace_open(struct exchange *x, const struct span *parent, enum span_kind kind, struct str name) {
+  if (!x->account.trace->context.is_sampled) return NULL;
   struct span *span = add_span(x, parent, kind);
   if (span) span->name = arena_dup(&x->arena, name);
   return span;
@@ -263,7 +320,6 @@ void span_set(struct exchange *x, struct span *span, struct str key, struct str 
 }
 
 void trace_write(const struct exchange *x, const struct span *span, char to[TRACEPARENT_TEXT]) {
-  struct trace_context context = x->account.trace->context;
-  if (span) context.span = span->id;
+  struct trace_context context = context_below(x, span);
   trace_context_write(&context, to);
 }

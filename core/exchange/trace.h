@@ -17,6 +17,7 @@
 
 struct exchange;
 struct span_queue;
+struct trace_ids;
 
 enum trace_parent {
   TRACE_FOLLOW, /* the client's trace goes on, and is sampled if the client samples it */
@@ -67,6 +68,7 @@ struct trace {                  /* arena */
   const struct tracing *rules;  /* borrowed */
   struct trace_context context; /* with the id of our own span; is_sampled is what we decide */
   uint64_t parent;              /* the client's span; 0: the trace begins here */
+  bool is_plain;                /* it begins here, the client has said nothing of any, and nothing is recorded */
   bool is_remote_sampled;       /* what the client said */
   bool passes_on;               /* what the client sent goes on as it is */
   bool drops_state;             /* its tracestate does not */
@@ -76,10 +78,19 @@ struct trace {                  /* arena */
   int grpc_code;                /* that its response ended with; GRPC_CODE_NONE */
 };
 
+/* The ids that a worker gives begin with `first` and go on with what the dice says (trace.c). So does a worker whose
+ * traces are to be the same again. */
+void trace_seed(struct trace_ids *ids, uint64_t first, uint64_t dice);
+
 /* The request is here. Only where x->settings->tracing is set. */
 void trace_begin(struct exchange *x);
-/* x->now begins; its request is to be sent: x->now.request gets the fields. */
+/* Is the exchange sampled, as far as is known now? Most are not, and then there is little to do: this is asked first. */
+static inline bool trace_is_sampled(const struct trace *t) {
+  return __builtin_expect(t && t->context.is_sampled, false);
+}
+/* x->now begins; only where it is sampled. */
 void trace_attempt(struct exchange *x);
+/* The request of x->now is to be sent: x->now.request gets the fields. */
 void trace_ask(struct exchange *x);
 /* The peer has answered with x->response. */
 void trace_answered(struct exchange *x);
@@ -87,7 +98,8 @@ void trace_answered(struct exchange *x);
 void trace_attempt_end(struct exchange *x, enum error error);
 /* One that stands aside is over, for that reason; none: another one was faster. */
 void trace_attempt_drop(struct attempt *aside, enum error error);
-/* The exchange is over; and its hooks have said all they want: its spans go into the queue. */
+/* The exchange is over; only where its own span is there. And its hooks have said all they want: its spans go into the
+ * queue; only where it is sampled. */
 void trace_over(struct exchange *x);
 void trace_end(struct exchange *x);
 

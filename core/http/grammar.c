@@ -110,14 +110,16 @@ static inline __attribute__((always_inline)) bool copy_words(char *to, struct st
   return (found & ((1 << bytes) - 1) * 0x101) != 0;
 }
 
+/* Of all blocks together the smallest bytes are kept. The last block may overlap the one before it. */
 static inline bool copy_blocks(char *to, struct str text) {
   size_t last = text.len - GRAMMAR_BLOCK;
-  return _mm_movemask_epi8(
-      _mm_or_si128(low_in(copy_block(to, text.ptr)), low_in(copy_block(to + last, text.ptr + last))));
+  __m128i least = copy_block(to + last, text.ptr + last);
+  for (size_t at = 0; at < last; at += GRAMMAR_BLOCK)
+    least = _mm_min_epu8(least, copy_block(to + at, text.ptr + at));
+  return _mm_movemask_epi8(low_in(least));
 }
 
 bool grammar_copy_finds(char *to, struct str text) {
-  if (text.len > 2 * GRAMMAR_BLOCK) return grammar_copy(to, text) != 0;
   if (text.len >= GRAMMAR_BLOCK) return copy_blocks(to, text);
   if (text.len >= 8) return copy_words(to, text, 8);
   if (text.len >= 4) return copy_words(to, text, 4);

@@ -122,7 +122,7 @@ void headers_add_id(struct headers *h, enum field_id id, struct str value);
 static inline void headers_add_line(struct headers *h, enum field_id id, struct str line) {
   struct str name = {line.ptr, field_name(id).len};
   CHECK(str_equal(name, field_name(id)) && memcmp(line.ptr + name.len, ": ", 2) == 0);
-  headers_add_field(h, name, str_from(line, name.len + 2), id);
+  headers_add_field(h, name, (struct str){line.ptr + name.len + 2, line.len - name.len - 2}, id);
 }
 /* Replaces the first field of that name in its place and removes the others; appends where there is none. */
 void headers_set_id(struct headers *h, enum field_id id, struct str value);

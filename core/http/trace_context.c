@@ -5,15 +5,7 @@
 
 #include "base/hex.h"
 
-enum {
-  MEMBERS_MOST = 32,
-  KEY_MOST = 256,
-  VALUE_MOST = 256,
-  VERSION_AT = 0,
-  ID_AT = 3,
-  SPAN_AT = 36,
-  FLAGS_AT = 53
-};
+enum { MEMBERS_MOST = 32, KEY_MOST = 256, VALUE_MOST = 256 };
 
 /* --- traceparent ------------------------------------------------------------------------------------------ */
 
@@ -32,10 +24,10 @@ bool trace_context_parse(struct str value, struct trace_context *to) {
   uint64_t version, flags;
   const char *text = value.ptr;
   if (value.len < TRACEPARENT_TEXT || text[2] != '-' || text[35] != '-' || text[52] != '-') return false;
-  if (!read_hex(text + VERSION_AT, 2, &version) || version == 0xff) return false;
+  if (!read_hex(text + TRACE_VERSION_AT, 2, &version) || version == 0xff) return false;
   if (value.len > TRACEPARENT_TEXT && (version == 0 || text[TRACEPARENT_TEXT] != '-')) return false;
-  bool is_read = read_hex(text + ID_AT, 16, &to->high) && read_hex(text + ID_AT + 16, 16, &to->low) &&
-                 read_hex(text + SPAN_AT, 16, &to->span) && read_hex(text + FLAGS_AT, 2, &flags);
+  bool is_read = read_hex(text + TRACE_ID_AT, 16, &to->high) && read_hex(text + TRACE_ID_AT + 16, 16, &to->low) &&
+                 read_hex(text + TRACE_SPAN_AT, 16, &to->span) && read_hex(text + TRACE_FLAGS_AT, 2, &flags);
   if (!is_read || !(to->high | to->low) || !to->span) return false;
   to->is_sampled = flags & TRACE_SAMPLED;
   to->is_current = version == 0;
@@ -45,15 +37,6 @@ bool trace_context_parse(struct str value, struct trace_context *to) {
 bool trace_context_read(const struct headers *headers, struct trace_context *to) {
   const struct field *field = headers_find_id(headers, FIELD_TRACEPARENT);
   return field && headers_count_id(headers, FIELD_TRACEPARENT) == 1 && trace_context_parse(field->value, to);
-}
-
-void trace_context_write(const struct trace_context *context, char to[TRACEPARENT_TEXT]) {
-  memcpy(to, "00-", 3);
-  trace_write_hex(context->high, to + ID_AT);
-  trace_write_hex(context->low, to + ID_AT + 16);
-  to[35] = '-';
-  trace_write_hex(context->span, to + SPAN_AT);
-  memcpy(to + 52, context->is_sampled ? "-01" : "-00", 3);
 }
 
 /* --- tracestate ------------------------------------------------------------------------------------------- */

@@ -32,7 +32,7 @@ bool trace_state_is_valid(const struct headers *headers);
 static inline void trace_write_hex(uint64_t number, char *to) {
   const __m128i low = _mm_set1_epi8(0x0f);
   __m128i bytes = _mm_cvtsi64_si128((long long)htobe64(number));
-  __m128i digits = _mm_unpacklo_epi8(_mm_and_si128(_mm_srli_epi64(bytes, 4), low), _mm_and_si128(bytes, low));
+  __m128i digits = _mm_and_si128(_mm_unpacklo_epi8(_mm_srli_epi64(bytes, 4), bytes), low);
   __m128i letters = _mm_and_si128(_mm_cmpgt_epi8(digits, _mm_set1_epi8(9)), _mm_set1_epi8('a' - '9' - 1));
   digits = _mm_add_epi8(_mm_add_epi8(digits, _mm_set1_epi8('0')), letters);
   _mm_storeu_si128((__m128i *)to, digits);
@@ -52,7 +52,17 @@ static inline void trace_write_hex(uint64_t number, char *to) {
 }
 #endif
 
+/* Where its parts begin. */
+enum { TRACE_VERSION_AT = 0, TRACE_ID_AT = 3, TRACE_SPAN_AT = 36, TRACE_FLAGS_AT = 53 };
+
 /* As version 00 writes it. */
-void trace_context_write(const struct trace_context *context, char to[TRACEPARENT_TEXT]);
+static inline void trace_context_write(const struct trace_context *context, char to[TRACEPARENT_TEXT]) {
+  memcpy(to, "00-", TRACE_ID_AT);
+  trace_write_hex(context->high, to + TRACE_ID_AT);
+  trace_write_hex(context->low, to + TRACE_ID_AT + SPAN_ID_TEXT);
+  to[TRACE_SPAN_AT - 1] = '-';
+  trace_write_hex(context->span, to + TRACE_SPAN_AT);
+  memcpy(to + TRACE_FLAGS_AT - 1, context->is_sampled ? "-01" : "-00", 3);
+}
 
 #endif

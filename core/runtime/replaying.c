@@ -13,6 +13,7 @@
 #include "base/random.h"
 #include "base/why.h"
 #include "exchange/exchange.h"
+#include "exchange/trace.h"
 #include "net/loop.h"
 #include "net/virtual_time.h"
 #include "runtime/worker.h"
@@ -143,8 +144,8 @@ static void begin_chance(struct running_replay *r, uint64_t number) {
   const struct policy_kind *kind = r->run->source.kind;
   struct proxy *proxy = &r->worker.proxy;
   random_repeat(number);
-  proxy->dice = proxy->trace_dice[1] = number;
-  proxy->trace_dice[0] = ~number;
+  proxy->dice = number;
+  trace_seed(&proxy->trace_ids, ~number, number);
   if (kind->reseed) kind->reseed(r->policy, number);
 }
 

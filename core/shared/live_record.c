@@ -27,6 +27,12 @@ bool live_record_find(struct str record, enum live_kind kind, unsigned code, str
   return false;
 }
 
+bool live_record_line(struct str *rest, struct str *line) {
+  if (!str_split(rest, '\n', line)) return false;
+  if (line->len && line->ptr[line->len - 1] == '\r') line->len--;
+  return true;
+}
+
 bool live_record_open(struct str bytes, struct live_head *head, struct str *items) {
   if (bytes.len < sizeof *head) return false;
   memcpy(head, bytes.ptr, sizeof *head);

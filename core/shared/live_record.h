@@ -11,7 +11,7 @@
 
 #include "base/str.h"
 
-enum { LIVE_VERSION = 1 };
+enum { LIVE_VERSION = 2 };
 
 /* Before the items. */
 struct live_head {
@@ -25,7 +25,7 @@ enum { LIVE_KEPT = 0x80 }; /* for the ring of recent ones, whoever else gets it 
 enum live_kind {
   LIVE_TEXT,      /* code: enum live_text */
   LIVE_NUMBER,    /* code: enum live_number; the number in `text`'s place */
-  LIVE_FIELD,     /* code: enum live_fields; "name: value" */
+  LIVE_FIELD,     /* code: enum live_fields; "name: value", or several with the ends of lines between them */
   LIVE_STEP,      /* a step of the walk begins: its name */
   LIVE_HOOK,      /* a hook has ended: its name, how long it took; code 1: it failed */
   LIVE_WAIT,      /* it has waited so long: for what, and where in the policy */
@@ -88,6 +88,8 @@ struct live_item_head {
 bool live_record_next(struct str *rest, struct live_item *item);
 /* Its text or number; false: there is none. */
 bool live_record_find(struct str record, enum live_kind kind, unsigned code, struct live_item *item);
+/* Takes the next line off the text of a LIVE_FIELD; false at the end. */
+bool live_record_line(struct str *rest, struct str *line);
 /* The record at the front of `bytes`: its items and head; false: it is not whole, or of another version. */
 bool live_record_open(struct str bytes, struct live_head *head, struct str *items);
 

@@ -105,6 +105,23 @@ void span_lane_put(struct span_lane *lane, const char *bytes, size_t length) {
   atomic_store_explicit(&lane->head, head + sizeof mark + length, memory_order_release);
 }
 
+char *span_lane_room(struct span_lane *lane) {
+  const size_t most = sizeof(uint32_t) + SPAN_BYTES_MOST;
+  size_t head = atomic_load_explicit(&lane->head, memory_order_relaxed), from = head & (lane->bytes - 1);
+  size_t used = head - atomic_load_explicit(&lane->tail, memory_order_acquire);
+  if (lane->bytes - from < most || lane->bytes - used < most) return NULL;
+  return lane->ring + from + sizeof(uint32_t);
+}
+
+void span_lane_commit(struct span_lane *lane, size_t length) {
+  uint32_t mark = (uint32_t)length;
+  size_t head = atomic_load_explicit(&lane->head, memory_order_relaxed);
+  CHECK(length <= SPAN_BYTES_MOST);
+  memcpy(lane->ring + (head & (lane->bytes - 1)), &mark, sizeof mark);
+  cell_add(&lane->recorded, 1);
+  atomic_store_explicit(&lane->head, head + sizeof mark + length, memory_order_release);
+}
+
 void span_queue_add_user(struct span_queue *q) { atomic_fetch_add(&q->users, 1); }
 
 void span_queue_remove_user(struct span_queue *q) {

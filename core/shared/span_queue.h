@@ -31,6 +31,10 @@ extern const struct registry_kind span_queue_kind;
 struct span_lane *span_queue_lane(struct span_queue *q, unsigned worker);
 /* A span, as a member of ScopeSpans; where there is no room it is dropped, and counted. */
 void span_lane_put(struct span_lane *lane, const char *bytes, size_t length);
+/* The same without a copy: room for SPAN_BYTES_MOST in the ring itself, and the span that has been written there; NULL:
+ * there is not so much in one piece. */
+char *span_lane_room(struct span_lane *lane);
+void span_lane_commit(struct span_lane *lane, size_t length);
 
 void span_queue_add_user(struct span_queue *q);
 void span_queue_remove_user(struct span_queue *q);

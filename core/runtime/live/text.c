@@ -122,8 +122,11 @@ static void put_event(FILE *out, const struct view *v, unsigned at) {
 
 static void put_fields(FILE *out, struct str items, enum live_fields list, const char *mark) {
   struct live_item item;
-  while (live_record_next(&items, &item))
-    if (item.kind == LIVE_FIELD && item.code == list) fprintf(out, "  %s %.*s\n", mark, STR_ARG(item.text));
+  struct str line;
+  while (live_record_next(&items, &item)) {
+    if (item.kind != LIVE_FIELD || item.code != list) continue;
+    while (live_record_line(&item.text, &line)) fprintf(out, "  %s %.*s\n", mark, STR_ARG(line));
+  }
 }
 
 void live_text(FILE *out, struct str items, bool has_fields) {
@@ -171,9 +174,12 @@ static void put_json_event(struct json *j, const struct view *v, unsigned at) {
 
 static void put_json_fields(struct json *j, struct str items, enum live_fields list, const char *name) {
   struct live_item item;
+  struct str line;
   json_open(j, name, '[');
-  while (live_record_next(&items, &item))
-    if (item.kind == LIVE_FIELD && item.code == list) json_text(j, NULL, item.text);
+  while (live_record_next(&items, &item)) {
+    if (item.kind != LIVE_FIELD || item.code != list) continue;
+    while (live_record_line(&item.text, &line)) json_text(j, NULL, line);
+  }
   json_close(j, ']');
 }
 

@@ -16,7 +16,7 @@
 #include "runtime/server.h"
 #include "shared/span_queue.h"
 
-enum { QUEUE_BYTES = 2 << 20, BATCH_BYTES = 512 << 10, POLL_MS = 20, TELL_MS = 2000 };
+enum { QUEUE_BYTES = 2 << 20, BATCH_BYTES = 512 << 10, RUN_BYTES = 16 << 10, POLL_MS = 20, TELL_MS = 2000 };
 
 struct tracer {
   struct tracers *of;            /* borrowed */
@@ -25,6 +25,8 @@ struct tracer {
   unsigned place;
   uint8_t since; /* of the rules' version */
   uint64_t sent, lost, told_lost, told_ms;
+  struct str run; /* of the batch: records one behind the other, which are sent together */
+  unsigned run_count;
 };
 
 struct tracers {
@@ -165,13 +167,29 @@ void tracers_begin(struct command_client *client, const char *line) {
 
 /* --- records ---------------------------------------------------------------------------------------------- */
 
-/* False: it was the last one. */
+/* False: they were the last ones. */
+static bool send_run(struct tracer *tracer) {
+  struct str run = tracer->run;
+  unsigned count = tracer->run_count;
+  tracer->run_count = 0;
+  if (!count) return true;
+  if (!command_send(tracer->client, '#', run))
+    tracer->lost += count;
+  else
+    tracer->sent += count;
+  return !tracer->wish.count || tracer->sent < tracer->wish.count;
+}
+
 static bool give(struct tracer *tracer, struct str record) {
-  if (!command_send(tracer->client, '#', record))
-    tracer->lost++;
-  else if (++tracer->sent == tracer->wish.count)
-    return false;
-  return true;
+  bool follows = tracer->run_count && tracer->run.ptr + tracer->run.len == record.ptr &&
+                 tracer->run.len + record.len <= RUN_BYTES;
+  if (!follows) {
+    if (!send_run(tracer)) return false;
+    tracer->run = (struct str){record.ptr, 0};
+  }
+  tracer->run.len += record.len;
+  tracer->run_count++;
+  return tracer->sent + tracer->run_count != tracer->wish.count || send_run(tracer);
 }
 
 static void distribute(struct tracers *t, const struct live_head *head, struct str record) {
@@ -180,6 +198,11 @@ static void distribute(struct tracers *t, const struct live_head *head, struct s
     bool is_for_it = tracer && (head->marks >> i & 1) && (int8_t)(head->since - tracer->since) >= 0;
     if (is_for_it && !give(tracer, record)) finish(tracer);
   }
+}
+
+static void send_runs(struct tracers *t) {
+  for (unsigned i = 0; i < LIVE_RULES_MOST; i++)
+    if (t->places[i] && !send_run(t->places[i])) finish(t->places[i]);
 }
 
 static void read_batch(struct tracers *t, struct str bytes) {
@@ -191,6 +214,7 @@ static void read_batch(struct tracers *t, struct str bytes) {
     distribute(t, &head, record);
     bytes = str_from(bytes, head.bytes);
   }
+  send_runs(t);
 }
 
 /* What the rings had no room for was for somebody: it counts as lost for all. */

@@ -45,6 +45,17 @@ IT("reads what was written, and nothing of what is not whole") {
   buf_release(&bytes);
 }
 
+IT("takes the lines of fields that came in one piece") {
+  struct str rest = STR("A: b\r\nHost: c\r\nD:"), line;
+  CHECK(live_record_line(&rest, &line));
+  CHECK_STR(line, "A: b");
+  CHECK(live_record_line(&rest, &line));
+  CHECK_STR(line, "Host: c");
+  CHECK(live_record_line(&rest, &line));
+  CHECK_STR(line, "D:");
+  CHECK(!live_record_line(&rest, &line));
+}
+
 IT("makes text and JSON of any bytes without a fault, and refuses another version") {
   struct buf bytes = {0};
   struct live_head head;

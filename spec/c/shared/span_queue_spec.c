@@ -41,6 +41,36 @@ IT("gives spans of all lanes, as many as there is room for") {
   span_queue_kind.free(q);
 }
 
+/* A span of `length` times that letter, where there is room in the ring itself, else by a copy. */
+static bool writes_in_place(struct span_lane *lane, char letter, size_t length) {
+  char copy[SPAN_BYTES_MOST], *to = span_lane_room(lane);
+  memset(to ? to : copy, letter, length);
+  if (to)
+    span_lane_commit(lane, length);
+  else
+    span_lane_put(lane, copy, length);
+  return to != NULL;
+}
+
+IT("gives room in the ring itself, and none where its end is near or it is full") {
+  struct span_queue *q = new_queue();
+  struct span_lane *lane = span_queue_lane(q, 0);
+  unsigned reader = span_queue_enter(q), spans, in_place = 0, copied = 0;
+  enum { LENGTH = 5000, COUNT = 100 };
+  for (unsigned i = 0; i < COUNT; i++) {
+    bool is_in_place = writes_in_place(lane, (char)('a' + i % 26), LENGTH);
+    in_place += is_in_place;
+    copied += !is_in_place;
+    CHECK(span_queue_take(q, reader, room, sizeof room, &spans) == LENGTH && spans == 1);
+    for (size_t at = 0; at < LENGTH; at++) CHECK(room[at] == (char)('a' + i % 26));
+    span_queue_settle(q, reader, false);
+  }
+  CHECK(in_place > COUNT * 3 / 4 && copied > 0); /* some of them went round the end */
+  while (span_queue_figures(q).dropped == 0) writes_in_place(lane, 'z', LENGTH);
+  CHECK(!span_lane_room(lane) && span_queue_figures(q).recorded == COUNT + SPAN_QUEUE_LEAST / (LENGTH + 4));
+  span_queue_kind.free(q);
+}
+
 IT("begins a batch behind the lane that the last one began with: one that is always full keeps none out") {
   struct span_queue *q = new_queue();
   unsigned reader = span_queue_enter(q);
