@@ -80,7 +80,8 @@ static __attribute__((noinline)) void put_text(struct out *o, enum live_text cod
 }
 
 /* They come first, where there is room for all, or last. */
-static inline __attribute__((always_inline)) void put_number(struct out *o, enum live_number code, uint64_t number) {
+static inline __attribute__((always_inline)) void put_number(struct out *o, enum live_number code,
+                                                             uint64_t number) {
   put_head(o, (struct live_item_head){LIVE_NUMBER, (uint8_t)code, sizeof number, 0, 0});
   memcpy(o->at, &number, sizeof number);
   o->at += sizeof number;
@@ -243,8 +244,7 @@ static void put_texts(struct exchange *x, struct out *o) {
   if (x->request.target.len) put_target(o, x->request.target);
   if (!x->account.live) put_text(o, LIVE_UPSTREAM, x->now.address);
   if (x->error) put_text(o, LIVE_ERROR, str_of(error_info(x->error)->name));
-  if (x->cache && cache_result_of(x))
-    put_text(o, LIVE_CACHE, str_of(cache_result_name(cache_result_of(x))));
+  if (x->cache && cache_result_of(x)) put_text(o, LIVE_CACHE, str_of(cache_result_name(cache_result_of(x))));
   if (x->slow_hook) put_text(o, LIVE_SLOW_HOOK, str_of(hook_name(x->slow_hook - 1)));
   put_trace_id(x, o);
 }

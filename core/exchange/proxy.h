@@ -91,7 +91,7 @@ struct proxy {
   unsigned worker;           /* id, for logs */
   uint64_t dice;             /* state of a random generator, for canaries */
   struct trace_ids trace_ids;
-  struct live_rules *live;   /* owned; what people look on at (live_trace.h); NULL: nobody does */
+  struct live_rules *live;              /* owned; what people look on at (live_trace.h); NULL: nobody does */
   struct span_queue *live_queue;        /* borrowed: where that goes; NULL: nowhere */
   uint64_t live_kept_second;            /* in which so many */
   unsigned live_kept;                   /* records went there without anybody looking on */

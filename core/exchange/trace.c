@@ -23,7 +23,8 @@
 #include "shared/span_queue.h"
 
 #define LINE_BEGIN "traceparent: 00-"
-_Static_assert(sizeof LINE_BEGIN - 1 + SPAN_ID_TEXT == TRACE_LINE_BEGIN, "what all ids of a worker begin with");
+_Static_assert(sizeof LINE_BEGIN - 1 + SPAN_ID_TEXT == TRACE_LINE_BEGIN,
+               "what all ids of a worker begin with");
 
 /* --- ids -------------------------------------------------------------------------------------------------- */
 
@@ -241,18 +242,32 @@ void trace_attempt_drop(struct attempt *aside, enum error error) {
 
 void trace_over(struct exchange *x) { span_close(x->account.trace->own); }
 
+/* Near the end of the ring, or where it is full. */
+static __attribute__((noinline)) void put_copy(struct exchange *x, const struct span *span,
+                                               struct span_moment now, struct span_lane *lane) {
+  char bytes[SPAN_BYTES_MOST];
+  span_lane_put(lane, bytes, trace_encode(x, span, now, bytes));
+}
+
+static void put_span(struct exchange *x, const struct span *span, struct span_moment now,
+                     struct span_lane *lane) {
+  char *room = span_lane_room(lane);
+  if (room)
+    span_lane_commit(lane, trace_encode(x, span, now, room));
+  else
+    put_copy(x, span, now, lane);
+}
+
 void trace_end(struct exchange *x) {
   struct trace *t = x->account.trace;
-  char bytes[SPAN_BYTES_MOST];
   struct timespec now;
   CHECK(t->context.is_sampled);
   clock_gettime(CLOCK_REALTIME, &now);
   struct span_moment moment = {ticks_now(), (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec};
   trace_over(x);
   struct span_lane *lane = span_queue_lane(t->rules->queue, x->proxy->worker);
-  span_lane_put(lane, bytes, trace_encode(x, t->own, moment, bytes));
-  for (const struct span *span = t->spans; span; span = span->next)
-    span_lane_put(lane, bytes, trace_encode(x, span, moment, bytes));
+  put_span(x, t->own, moment, lane);
+  for (const struct span *span = t->spans; span; span = span->next) put_span(x, span, moment, lane);
 }
 
 /* --- for the policy ----------------------------------------------------------------------------------------- */

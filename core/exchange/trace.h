@@ -68,14 +68,14 @@ struct trace {                  /* arena */
   const struct tracing *rules;  /* borrowed */
   struct trace_context context; /* with the id of our own span; is_sampled is what we decide */
   uint64_t parent;              /* the client's span; 0: the trace begins here */
-  bool is_plain;                /* it begins here, the client has said nothing of any, and nothing is recorded */
-  bool is_remote_sampled;       /* what the client said */
-  bool passes_on;               /* what the client sent goes on as it is */
-  bool drops_state;             /* its tracestate does not */
-  struct span *own;             /* of the exchange; NULL where nothing is recorded */
-  struct span *spans;           /* all others, newest first */
-  unsigned count, missed;       /* of them; that there was no room for */
-  int grpc_code;                /* that its response ended with; GRPC_CODE_NONE */
+  bool is_plain;          /* it begins here, the client has said nothing of any, and nothing is recorded */
+  bool is_remote_sampled; /* what the client said */
+  bool passes_on;         /* what the client sent goes on as it is */
+  bool drops_state;       /* its tracestate does not */
+  struct span *own;       /* of the exchange; NULL where nothing is recorded */
+  struct span *spans;     /* all others, newest first */
+  unsigned count, missed; /* of them; that there was no room for */
+  int grpc_code;          /* that its response ended with; GRPC_CODE_NONE */
 };
 
 /* The ids that a worker gives begin with `first` and go on with what the dice says (trace.c). So does a worker whose

@@ -4,11 +4,10 @@
 // whole batch for one byte that is none. Queries are left out, for they may hold secrets.
 #include <stdio.h>
 
-#include "base/escape.h"
-#include "base/protobuf.h"
 #include "base/ticks.h"
 #include "exchange/cache.h"
 #include "exchange/exchange.h"
+#include "exchange/span_attributes.h"
 #include "exchange/trace.h"
 #include "exchange/walk.h"
 #include "http/grammar.h"
@@ -17,141 +16,11 @@
 
 /* Numbers of fields. */
 enum { SPANS = 2 }; /* of ScopeSpans */
-enum { TRACE_ID = 1, SPAN_ID, STATE, PARENT, NAME, KIND, BEGIN, END, ATTRIBUTES, MISSED, STATUS = 15, FLAGS };
-enum { STATUS_CODE = 3, STATUS_ERROR = 2 };                     /* of Status */
-enum { KEY = 1, VALUE = 2, ANY_STRING = 1, ANY_BOOL, ANY_INT }; /* of KeyValue, AnyValue */
+enum { TRACE_ID = 1, SPAN_ID, STATE, PARENT, NAME, KIND, BEGIN, END, MISSED = 10, STATUS = 15, FLAGS };
+enum { STATUS_CODE = 3, STATUS_ERROR = 2 }; /* of Status */
 enum { FLAG_HAS_REMOTE = 0x100, FLAG_REMOTE = 0x200 };
 
-enum { TEXT_MOST = 256, STATE_MOST = 512, ID_BYTES = 8, LENGTH_BYTES = 2, PORT_MOST = 65535 };
-enum { SHORT_HEAD = 8, SHORT_MOST = 2 + 127 }; /* of a pair whose lengths have one byte each */
-
-/* --- attributes ------------------------------------------------------------------------------------------- */
-
-/* `any` is an AnyValue, but for the text behind it. */
-static void put_attribute(struct protobuf *p, struct str key, struct str any, struct str text) {
-  size_t value = any.len + text.len, pair = protobuf_field_size(key.len) + protobuf_field_size(value);
-  if (!protobuf_fits(p, protobuf_field_size(pair))) return;
-  protobuf_head(p, ATTRIBUTES, pair);
-  protobuf_field(p, KEY, key);
-  protobuf_head(p, VALUE, value);
-  protobuf_raw(p, any.ptr, any.len);
-  protobuf_raw(p, text.ptr, text.len);
-}
-
-static bool is_ascii(struct str text) {
-  uint64_t seen = 0, word;
-  size_t at = 0;
-  for (; at + sizeof word <= text.len; at += sizeof word) {
-    memcpy(&word, text.ptr + at, sizeof word);
-    seen |= word;
-  }
-  for (; at < text.len; at++) seen |= (unsigned char)text.ptr[at];
-  return !(seen & UINT64_C(0x8080808080808080));
-}
-
-/* Cut, and UTF-8. */
-static struct str cleaned(struct str text, char room[TEXT_MOST]) {
-  if (text.len > TEXT_MOST) text.len = TEXT_MOST;
-  if (is_ascii(text)) return text;
-  return (struct str){room, escape_utf8(room, TEXT_MOST, text)};
-}
-
-/* A span, and where it is written. */
-struct out {
-  struct protobuf p;
-  const struct span *span;
-};
-
-/* What the policy has set, or taken away, stands in the place of ours. */
-static bool is_replaced(const struct out *o, struct str key) {
-  return o->span->attributes && span_attribute(o->span, key);
-}
-
-/* One that is long, or not ASCII. */
-static __attribute__((cold, noinline)) void put_odd_text(struct out *o, struct str key, struct str text) {
-  char room[TEXT_MOST], any[PROTOBUF_HEAD];
-  struct protobuf head = {any, any + sizeof any, 0};
-  text = cleaned(text, room);
-  protobuf_head(&head, ANY_STRING, text.len);
-  put_attribute(&o->p, key, (struct str){any, (size_t)(head.at - any)}, text);
-}
-
-/* Of 8 bytes or more the last word may overlap the one before it. False: it is not ASCII. */
-static bool copy_ascii(char *to, struct str text) {
-  uint64_t seen = 0, word;
-  if (text.len < sizeof word) {
-    for (size_t at = 0; at < text.len; at++) seen |= (unsigned char)(to[at] = text.ptr[at]);
-    return !(seen & 0x80);
-  }
-  for (size_t at = 0, last = text.len - sizeof word;;
-       at = at + sizeof word < last ? at + sizeof word : last) {
-    memcpy(&word, text.ptr + at, sizeof word);
-    memcpy(to + at, &word, sizeof word);
-    seen |= word;
-    if (at == last) return !(seen & UINT64_C(0x8080808080808080));
-  }
-}
-
-/* What goes before the value in a pair of less than 128 bytes: a length has one byte then. The key is known to the
- * compiler. */
-static inline __attribute__((always_inline)) char *put_key(char *at, struct str key, size_t any) {
-  at[0] = ATTRIBUTES << 3 | PROTOBUF_BYTES;
-  at[1] = (char)(2 + key.len + 2 + any);
-  at[2] = KEY << 3 | PROTOBUF_BYTES;
-  at[3] = (char)key.len;
-  memcpy(at + 4, key.ptr, key.len);
-  at[4 + key.len] = VALUE << 3 | PROTOBUF_BYTES;
-  at[5 + key.len] = (char)any;
-  return at + 6 + key.len;
-}
-
-/* Each span has a dozen: what is always the same is no call. */
-static inline __attribute__((always_inline)) void put_text(struct out *o, struct str key, struct str text) {
-  if (!text.len || is_replaced(o, key)) return;
-  size_t bytes = SHORT_HEAD + key.len + text.len;
-  if (bytes <= SHORT_MOST && (size_t)(o->p.end - o->p.at) >= bytes) {
-    char *at = put_key(o->p.at, key, 2 + text.len);
-    at[0] = ANY_STRING << 3 | PROTOBUF_BYTES;
-    at[1] = (char)text.len;
-    if (__builtin_expect(copy_ascii(at + 2, text), true)) {
-      o->p.at = at + 2 + text.len;
-      return;
-    }
-  }
-  put_odd_text(o, key, text);
-}
-
-static __attribute__((cold, noinline)) void put_long_number(struct out *o, struct str key, unsigned kind,
-                                                            uint64_t number) {
-  char any[PROTOBUF_HEAD];
-  struct protobuf head = {any, any + sizeof any, 0};
-  protobuf_tag(&head, kind, PROTOBUF_VARINT);
-  protobuf_number(&head, number);
-  put_attribute(&o->p, key, (struct str){any, (size_t)(head.at - any)}, (struct str){0});
-}
-
-static inline __attribute__((always_inline)) void put_number(struct out *o, struct str key, unsigned kind,
-                                                             uint64_t number) {
-  size_t digits = number < 0x80 ? 1 : number < 0x4000 ? 2 : 3;
-  if (is_replaced(o, key)) return;
-  if (number >= 0x200000 || (size_t)(o->p.end - o->p.at) < SHORT_HEAD + key.len + digits) {
-    put_long_number(o, key, kind, number);
-    return;
-  }
-  char *at = put_key(o->p.at, key, 1 + digits);
-  *at++ = (char)(kind << 3 | PROTOBUF_VARINT);
-  if (digits > 1) *at++ = (char)(number | 0x80);
-  if (digits > 2) *at++ = (char)(number >> 7 | 0x80);
-  *at++ = (char)(number >> 7 * (digits - 1));
-  o->p.at = at;
-}
-
-static void put_flag(struct out *o, struct str key) { put_number(o, key, ANY_BOOL, 1); }
-
-static void put_own(struct out *o) {
-  for (const struct span_attribute *at = o->span->attributes; at; at = at->next)
-    if (at->value.len) put_attribute(&o->p, at->key, at->value, (struct str){0});
-}
+enum { STATE_MOST = 512, ID_BYTES = 8, LENGTH_BYTES = 2, PORT_MOST = 65535 };
 
 /* --- what attributes are made of ---------------------------------------------------------------------------- */
 
@@ -166,7 +35,7 @@ static struct str method_of_span(const struct request *request) {
 #define SCALE_MOST UINT64_C(1000000000000000000) /* of so many digits the sum has room */
 
 /* "host:port", "[::1]:80" or a path: the port goes into a number. */
-static void put_server(struct out *o, struct str address) {
+static __attribute__((noinline)) void put_address(struct out *o, struct str address) {
   uint64_t port = 0, scale = 1;
   size_t at = address.len;
   for (; at > 1 && grammar_is_digit(address.ptr[at - 1]) && scale < SCALE_MOST; at--, scale *= 10)
@@ -176,6 +45,43 @@ static void put_server(struct out *o, struct str address) {
   if (host.len > 2 && host.ptr[0] == '[') host = (struct str){host.ptr + 1, host.len - 2};
   put_text(o, STR("server.address"), host);
   if (has_port && port <= PORT_MOST) put_number(o, STR("server.port"), ANY_INT, port);
+}
+
+/* What was made of an address that came lately. The same few come all the time. */
+enum { ADDRESS_LEAST = 4, ADDRESS_MOST = 46, SERVERS = 64, SERVER_BYTES = 112 };
+struct server {
+  unsigned char length, bytes;
+  char address[ADDRESS_MOST], made[SERVER_BYTES];
+};
+
+static struct server *server_of(struct str address) {
+  static _Thread_local struct server servers[SERVERS];
+  uint32_t end;
+  memcpy(&end, address.ptr + address.len - sizeof end, sizeof end); /* ports differ most */
+  return &servers[(end + (uint32_t)address.len) * UINT32_C(2654435769) >> 26];
+}
+_Static_assert(SERVERS == 1 << (32 - 26), "a place for each hash");
+
+static void put_server(struct out *o, struct str address) {
+  bool is_usual = address.len >= ADDRESS_LEAST && address.len <= ADDRESS_MOST;
+  if (!is_usual || o->span->attributes || o->p.end - o->p.at < SERVER_BYTES) {
+    put_address(o, address);
+    return;
+  }
+  struct server *server = server_of(address);
+  if (server->length != address.len || memcmp(server->address, address.ptr, address.len) != 0) {
+    char *begin = o->p.at;
+    put_address(o, address);
+    size_t bytes = (size_t)(o->p.at - begin);
+    if (bytes > SERVER_BYTES) return;
+    server->length = (unsigned char)address.len;
+    server->bytes = (unsigned char)bytes;
+    memcpy(server->address, address.ptr, address.len);
+    memcpy(server->made, begin, bytes);
+    return;
+  }
+  memcpy(o->p.at, server->made, SERVER_BYTES); /* of a length that is known to the compiler */
+  o->p.at += server->bytes;
 }
 
 static struct str version_of(bool is_http2, unsigned minor) {
@@ -190,6 +96,11 @@ static void put_method(struct out *o, const struct request *request) {
 
 /* --- gRPC --------------------------------------------------------------------------------------------------- */
 
+/* Most requests are seen to be none without a call. */
+static inline bool is_grpc(const struct request *request) {
+  return request->is_http2 && grpc_is_request(request);
+}
+
 /* What its response ended with; of an answer of our own it is in the head. */
 static int grpc_code(const struct exchange *x) {
   int code = x->answer ? grpc_status_in(&x->answer->response.headers, GRPC_CODE_MOST) : -1;
@@ -203,7 +114,7 @@ static bool is_grpc_fault(int code) {
 
 /* Is it a call that has failed? */
 static bool put_grpc(struct out *o, const struct exchange *x, int code, bool is_client) {
-  if (!grpc_is_request(&x->request)) return false;
+  if (!is_grpc(&x->request)) return false;
   struct str path = path_of(&x->request);
   size_t at = path.len;
   while (at > 0 && path.ptr[at - 1] != '/') at--;
@@ -307,7 +218,7 @@ static struct str name_of(const struct exchange *x, const struct span *span) {
   const struct request *request = &x->request;
   if (span->name.len) return span->name;
   if (span->number == 0 && exchange_background(x)) return STR("cache refresh");
-  if (grpc_is_request(request) && path_of(request).len > 1) return str_from(path_of(request), 1);
+  if (is_grpc(request) && path_of(request).len > 1) return str_from(path_of(request), 1);
   return request->method == METHOD_OTHER ? STR("HTTP") : request->method_name;
 }
 

@@ -26,7 +26,8 @@ bool trace_context_parse(struct str value, struct trace_context *to) {
   if (value.len < TRACEPARENT_TEXT || text[2] != '-' || text[35] != '-' || text[52] != '-') return false;
   if (!read_hex(text + TRACE_VERSION_AT, 2, &version) || version == 0xff) return false;
   if (value.len > TRACEPARENT_TEXT && (version == 0 || text[TRACEPARENT_TEXT] != '-')) return false;
-  bool is_read = read_hex(text + TRACE_ID_AT, 16, &to->high) && read_hex(text + TRACE_ID_AT + 16, 16, &to->low) &&
+  bool is_read = read_hex(text + TRACE_ID_AT, 16, &to->high) &&
+                 read_hex(text + TRACE_ID_AT + 16, 16, &to->low) &&
                  read_hex(text + TRACE_SPAN_AT, 16, &to->span) && read_hex(text + TRACE_FLAGS_AT, 2, &flags);
   if (!is_read || !(to->high | to->low) || !to->span) return false;
   to->is_sampled = flags & TRACE_SAMPLED;

@@ -3,6 +3,8 @@
 #include "http/secrets.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "unit.h"
 
@@ -56,6 +58,25 @@ IT("tells without looking closely where there can be none") {
   static const char *const suspect[] = {"/a?token=b", "/a#token=b", "http://me:word@host/x"};
   for (size_t i = 0; i < sizeof suspect / sizeof *suspect; i++) CHECK(secrets_may_be_in(str_of(suspect[i])));
   CHECK(!secrets_may_be_in(STR("http://host/token=b")) && !secrets_may_be_in((struct str){0}));
+}
+
+IT("finds what may begin a secret at any place of a target of any length, and nothing else") {
+  static const char marks[] = "?#@";
+  for (size_t length = 0; length < 40; length++) {
+    char *target = malloc(length + 1); /* of its own, so that sanitizers see what is read beside it */
+    for (int c = 1; c < 256; c++) {
+      memset(target, c, length);
+      bool is_mark = strchr(marks, c) != NULL;
+      CHECK(secrets_may_be_in((struct str){target, length}) == (is_mark && length > 0));
+    }
+    for (size_t at = 0; at < length; at++)
+      for (const char *mark = marks; *mark; mark++) {
+        memset(target, 'a', length);
+        target[at] = *mark;
+        CHECK(secrets_may_be_in((struct str){target, length}));
+      }
+    free(target);
+  }
 }
 
 IT("marks equal secrets alike under a key, and others otherwise") {
