@@ -29,17 +29,13 @@ STEP_TABLE(X)
 
 /* --- the dispatcher ------------------------------------------------------------------------------------- */
 
-static __attribute__((noinline, cold)) void log_step(const struct exchange *x, unsigned char at) {
-  log_debug("exchange %p: %s", (const void *)x, exchange_step_name(at).ptr);
-}
-
 static unsigned told_steps(const struct exchange *x) {
   if (__builtin_expect(log_is_on(LOG_DEBUG), false)) return ~0u;
   return __builtin_expect(x->account.live != NULL, false) ? LIVE_STEPS_TOLD : 0;
 }
 
 static __attribute__((noinline, cold)) void tell_log(struct exchange *x, unsigned char at) {
-  log_step(x, at);
+  log_debug("exchange %p: %s", (const void *)x, exchange_step_name(at).ptr);
   if (x->account.live && LIVE_STEPS_TOLD >> at & 1) live_note_step(x, at);
 }
 
