@@ -84,7 +84,7 @@ void trace_seed(struct trace_ids *ids, uint64_t first, uint64_t dice);
 
 /* The request is here. Only where x->settings->tracing is set. */
 void trace_begin(struct exchange *x);
-/* Is the exchange sampled, as far as is known now? Most are not, and then there is little to do: this is asked first. */
+/* Is the exchange sampled, as far as is known now? Most are not, and then there is little to do: ask this first. */
 static inline bool trace_is_sampled(const struct trace *t) {
   return __builtin_expect(t && t->context.is_sampled, false);
 }
