@@ -36,7 +36,7 @@ void buf_reserve_small(struct buf *b, size_t bytes) {
 void buf_append(struct buf *b, const void *bytes, size_t length) {
   if (length == 0) return;
   buf_reserve(b, length);
-  memcpy(b->data + b->end, bytes, length);
+  memory_copy(b->data + b->end, bytes, length);
   b->end += length;
 }
 

@@ -44,6 +44,12 @@ void *memory_zalloc_lines(size_t bytes) {
   return memset(checked(aligned_alloc(MEMORY_LINE, whole)), 0, whole);
 }
 
+void memory_copy_long(char *to, const char *from, size_t bytes) {
+  for (; bytes > MEMORY_STEP; to += MEMORY_STEP, from += MEMORY_STEP, bytes -= MEMORY_STEP)
+    memcpy(to, from, MEMORY_STEP);
+  memcpy(to, from, bytes);
+}
+
 #ifdef ARENA_MALLOC
 
 void *block_alloc(size_t bytes, size_t *size) {

@@ -114,7 +114,8 @@ void http2_readable(struct downstream *d) {
     if (is_all(&d->conn, moved)) break;
     if (i == READS - 1) conn_feed(&d->conn);
   }
-  if (http2_is_open(http2)) flush(http2);
+  if (http2_is_open(http2))
+    http2_flush_later(http2); /* with what other connections bring for it in this turn */
   if (d->proxy->heads_held > 0) room_for_heads(d->proxy); /* this one may be given up */
 }
 

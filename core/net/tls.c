@@ -209,7 +209,7 @@ static struct str next_record(struct gather from, char record[RECORD]) {
   while (from.part < from.end && length < RECORD) {
     left = from.part->iov_len - from.offset;
     size_t take = left < RECORD - length ? left : RECORD - length;
-    if (take) memcpy(record + length, (const char *)from.part->iov_base + from.offset, take);
+    if (take) memory_copy(record + length, (const char *)from.part->iov_base + from.offset, take);
     length += take;
     skip(&from, take);
   }

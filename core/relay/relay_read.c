@@ -66,8 +66,10 @@ bool relay_has_room(struct relay *r) {
   return true;
 }
 
-/* Of a sink by ops: makes room for `wanted` bytes, or as many as it takes, and returns how many these are. */
+/* Of a sink by ops: makes room for `wanted` bytes, or as many as it takes, and returns how many these are. Who
+ * has filled a buffer before, if only the one that its head was read into, fills a large one. */
 static __attribute__((noinline)) size_t reserve_for_sink(struct relay *r, size_t wanted) {
+  if (r->bytes >= RELAY_BUFFER) wanted = RELAY_BUFFER_LARGE;
   if (wanted > r->room) wanted = r->room;
   buf_reserve_tight(r->from.in, wanted);
   return wanted;

@@ -79,3 +79,43 @@ IT("says that its table is smaller where the other side's SETTINGS want that, an
   }
   end_scene(&scene);
 }
+
+/* The frames of body in the output, and the longest. */
+static unsigned bodies_in(const struct buf *out, size_t *longest) {
+  enum { HEADER = 9 };
+  unsigned count = 0;
+  *longest = 0;
+  for (size_t at = 0; at + HEADER <= buf_len(out);) {
+    const unsigned char *frame = (const unsigned char *)buf_ptr(out) + at;
+    size_t length = (size_t)frame[0] << 16 | (size_t)frame[1] << 8 | frame[2];
+    bool is_body = frame[3] == 0;
+    count += is_body;
+    if (is_body && length > *longest) *longest = length;
+    at += HEADER + length;
+  }
+  return count;
+}
+
+/* Over TLS: what was read at once fills four records, with nothing left for a fifth. */
+IT("makes frames of body no longer than it may, and asks for as much as fills some of them") {
+  static char body[1 << 16];
+  struct h2_config client = config_of(false), server = config_of(true);
+  server.data_bytes = H2_DATA_OF_RECORD;
+  server.out_bytes = 1 << 17;
+  client.stream_window = client.connection_window = 1 << 20;
+  struct scene scene = {.client = h2_session_new(&client, 0), .server = h2_session_new(&server, 0)};
+  struct h2_stream *served;
+  talk(&scene);
+  struct h2_stream *stream = ask(&scene, true, &served);
+  struct h2_fields head = answer(&scene.arena, 200);
+  size_t longest;
+  h2_stream_send_head(served, &head, false, false);
+  h2_session_send(scene.server);
+  CHECK(h2_stream_room(served) == (size_t)4 * H2_DATA_OF_RECORD);
+  CHECK(write_text(served, body, h2_stream_room(served), true) == (size_t)4 * H2_DATA_OF_RECORD);
+  CHECK(bodies_in(h2_session_out(scene.server), &longest) == 4 && longest == H2_DATA_OF_RECORD);
+  talk(&scene);
+  h2_stream_release(served);
+  h2_stream_release(stream);
+  end_scene(&scene);
+}

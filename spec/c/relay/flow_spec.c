@@ -2,6 +2,7 @@
 // Units for relay/flow: relays whose source or sink is no conn, but tells its own end.
 #include "relay/flow.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -82,6 +83,18 @@ static const struct sink_ops memory_sink = {write_memory, want_into_memory, NULL
 
 static size_t room_in_memory(struct sink *sink) { return ((struct memory *)sink->of)->room; }
 static const struct sink_ops bounded_sink = {write_memory, want_into_memory, room_in_memory};
+
+static enum io drop(struct sink *sink, const struct str *parts, const struct trailers *end, size_t *moved) {
+  struct memory *m = sink->of;
+  (void)end;
+  *moved = 0;
+  for (int i = 0; i < RELAY_PARTS; i++) *moved += parts[i].len;
+  m->writes += *moved > 0;
+  return IO_OK;
+}
+
+static size_t any_room(struct sink *sink) { return sink ? SIZE_MAX : 0; }
+static const struct sink_ops dropping_sink = {drop, want_into_memory, any_room};
 
 static void ignore(struct conn *conn) { (void)conn; }
 static const struct conn_events events = {ignore, ignore};
@@ -279,5 +292,16 @@ IT("takes little of chunks to which the end is not near, where the sink has no r
   CHECK(write(m.other, chunk, sizeof chunk) == sizeof chunk);
   CHECK(relay_pump(&m.relay) == RELAY_WRITING);
   CHECK(m.relay.received == RELAY_LOOK && m.wire.cap <= RELAY_LOOK);
+  end(&m);
+}
+
+IT("takes a large piece of a source that has filled a buffer before, as the one of its head") {
+  struct memory m;
+  static char body[3 * RELAY_BUFFER];
+  begin(&m, (struct body){FRAMING_LENGTH, sizeof body}, FRAMING_LENGTH);
+  m.relay.to = (struct sink){.ops = &dropping_sink, .of = &m};
+  buf_append(&m.wire, body, RELAY_BUFFER);
+  CHECK(write(m.other, body, 2 * RELAY_BUFFER) == 2 * RELAY_BUFFER);
+  CHECK(relay_pump(&m.relay) == RELAY_DONE && m.writes == 2);
   end(&m);
 }
