@@ -15,7 +15,8 @@ unsigned cores_available(void) {
   return sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
 }
 
-/* On Linux the priority is a thread's. The process may have one of its own: a fixed one would starve the thread then. */
+/* On Linux the priority is a thread's. The process may have one of its own, so this is no fixed one: that would starve
+ * the thread. */
 void cores_yield_to_workers(void) {
   id_t thread = (id_t)syscall(SYS_gettid);
   setpriority(PRIO_PROCESS, thread, getpriority(PRIO_PROCESS, thread) + STEPS);
