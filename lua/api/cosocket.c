@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // cosocket: what lua/perilune/ngx/socket.lua needs of sockets: the same as tcp.c in fewer steps, and words instead of
 // errors where they are misused. A library calls it for each piece of each answer, so a call of its method is to cost
-// as little as one of socket:receive. Each start gives nil; or a word, and nothing was done. The finish gives the
-// results.
+// as little as one of socket:receive. Each start gives a word, and nothing was done; or nil and the result, where it is
+// there at once; or nil alone, and then the finish gives the results.
 //
 // A socket belongs to the exchange that opened it. Those of timers are known to Lua.
 #include <lauxlib.h>
@@ -69,15 +69,6 @@ static int take(lua_State *L) {
   return 2;
 }
 
-/* core.cosocket_send(socket, data) -2 +0 (yields) | -2 +1 */
-static int send_start(lua_State *L) {
-  struct socket *s = socket_check(L);
-  const char *word = fault_of(s, false, true);
-  if (word) return refuse(L, word);
-  task_to_park(L, "ngx.socket: send");
-  return tcp_start_send(L, s, "ngx.socket: send", true);
-}
-
 /* core.cosocket_sent(socket): how many bytes; or nil and a sentence -1 +1 | -1 +2 */
 static int sent(lua_State *L) {
   struct socket *s = socket_check(L);
@@ -85,6 +76,22 @@ static int sent(lua_State *L) {
   if (failure) return failure;
   lua_pushnumber(L, (lua_Number)s->writing.bytes);
   return 1;
+}
+
+/* What has just begun to wait, or has failed, is the finish's. Else the result behind a nil. */
+static int result_at_once(lua_State *L, int yields, const struct socket_wait *wait, lua_CFunction finish) {
+  if (yields || wait->task || wait->outcome != OUTCOME_OK) return yields;
+  lua_pushnil(L);
+  return 1 + finish(L);
+}
+
+/* core.cosocket_send(socket, data) -2 +0 (yields) | -2 +1 | -2 +2 */
+static int send_start(lua_State *L) {
+  struct socket *s = socket_check(L);
+  const char *word = fault_of(s, false, true);
+  if (word) return refuse(L, word);
+  task_to_park(L, "ngx.socket: send");
+  return result_at_once(L, tcp_start_send(L, s, "ngx.socket: send", true), &s->writing, sent);
 }
 
 struct pattern {
@@ -108,13 +115,14 @@ static struct pattern check_pattern(lua_State *L, int index) {
 }
 
 /* core.cosocket_receive(socket, pattern); core.cosocket_received gives what came. A server that says how much will come
- * may lie: more than the policy's memory can hold is not waited for -2 +0 (yields) | -2 +1 */
+ * may lie: more than the policy's memory can hold is not waited for -2 +0 (yields) | -2 +1 | -2 +2 */
 static int receive_start(lua_State *L) {
   struct pattern pattern = check_pattern(L, 2);
   struct socket *s = socket_check(L);
   const char *word = fault_of(s, true, false);
   if (word) return refuse(L, word);
-  if (pattern.count <= s->vm->memory.cap_bytes) return tcp_start_receive(L, s, pattern.what, pattern.count);
+  if (pattern.count <= s->vm->memory.cap_bytes)
+    return result_at_once(L, tcp_start_receive(L, s, pattern.what, pattern.count), &s->reading, tcp_received);
   s->is_broken = true;
   return refuse(L, "too long");
 }

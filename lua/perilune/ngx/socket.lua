@@ -142,9 +142,11 @@ function Tcp:send(data)
     socket, fault = ready(self, false, true)
     if not socket then return nil, fault end
   end
-  fault = cosocket_send(socket, data)
+  local bytes, why
+  fault, bytes = cosocket_send(socket, data)
+  if bytes then return bytes end
   if fault then return nil, fault end
-  local bytes, why = cosocket_sent(socket)
+  bytes, why = cosocket_sent(socket)
   if bytes then return bytes end
   drop(self)
   return nil, system[why] or why
@@ -156,9 +158,11 @@ function Tcp:receive(pattern)
     socket, fault = ready(self, true)
     if not socket then return nil, fault end
   end
-  fault = cosocket_receive(socket, pattern)
+  local data, why, partial
+  fault, data = cosocket_receive(socket, pattern)
+  if data then return data end
   if fault then return nil, fault end
-  local data, why, partial = cosocket_received(socket)
+  data, why, partial = cosocket_received(socket)
   if data then return data end
   return failed(self, why, partial)
 end
