@@ -60,8 +60,7 @@ static struct h2_allowance allowance(unsigned most) {
 /* Where every request is answered by the policy itself, there is nobody to have a tunnel to. */
 static bool may_tunnel(const struct service *service) { return !service->policy.hooks->asks_nobody; }
 
-static struct h2_config config_of(const struct downstream *d) {
-  const struct service *service = d->service;
+static struct h2_config config_of(const struct service *service) {
   const struct settings *settings = service->policy.settings;
   const struct http2_settings *h2 = &settings->http2;
   size_t widest = h2->stream_window > WINDOW_MOST ? h2->stream_window : WINDOW_MOST;
@@ -75,7 +74,6 @@ static struct h2_config config_of(const struct downstream *d) {
           (uint32_t)(h2->connection_window < CONNECTION_FIRST ? h2->connection_window : CONNECTION_FIRST),
       .connection_most = (uint32_t)h2->connection_window,
       .out_bytes = OUT_BYTES,
-      .data_bytes = d->conn.tls ? H2_DATA_OF_RECORD : 0,
       .heads_bytes = HEADS_HELD * settings->head.head_bytes,
       .head = settings->head,
       .allowances = {allowance(h2->resets), allowance(h2->controls)}};
@@ -83,7 +81,7 @@ static struct h2_config config_of(const struct downstream *d) {
 
 void http2_begin(struct downstream *d) {
   struct http2 *http2 = memory_zalloc(sizeof *http2);
-  struct h2_config config = config_of(d);
+  struct h2_config config = config_of(d->service);
   http2->downstream = d;
   http2->takes_tunnels = config.connect_protocol;
   http2->session = h2_session_new(&config, loop_now_ms(d->proxy->loop));

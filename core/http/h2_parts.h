@@ -17,8 +17,6 @@
 #define H2_SESSION_MAGIC 0x48325345u
 #define H2_STREAM_MAGIC  0x48325354u
 
-enum { H2_WHOLE_FRAME = 16384 }; /* the largest, to whoever has not asked for larger ones */
-
 /* A header block, while it comes in and until the user takes it. */
 struct h2_header_block {
   struct h2_head head;

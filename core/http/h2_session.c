@@ -77,7 +77,6 @@ struct h2_session *h2_session_new(const struct h2_config *config, uint64_t now_m
   CHECK(config->held_bytes <= INT32_MAX && config->connection_window <= INT32_MAX && config->out_bytes > 0);
   CHECK(config->stream_window <= INT32_MAX);
   s->config = *config;
-  if (!config->data_bytes) s->config.data_bytes = H2_WHOLE_FRAME;
   if (!config->connection_window) s->config.connection_window = (uint32_t)config->held_bytes;
   list_init(&s->streams);
   list_init(&s->news);

@@ -57,13 +57,9 @@ struct h2_config {
   size_t held_bytes;
   size_t heads_bytes;        /* of the heads and trailers of all streams that are not released; 0: any */
   size_t out_bytes;          /* made and not written yet: beyond, no body is taken */
-  unsigned data_bytes;       /* of a frame of body, at most; 0: as many as everybody takes */
   struct parser_limits head; /* of each head, and of trailers */
   struct h2_allowance allowances[H2_COSTS];
 };
-
-/* For h2_config.data_bytes over TLS: such a frame and its head are as long as a record may be. */
-enum { H2_DATA_OF_RECORD = 16384 - 9 };
 
 /* What is new of a stream. */
 enum h2_news {

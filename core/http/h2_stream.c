@@ -11,7 +11,7 @@ enum {
   EARNED_BY_DATA = 2,
   /* But not one that a tiny window has cut short. */
   EARNING_BYTES = 1024,
-  FRAMES_AT_ONCE = 4, /* of what a user is asked for: read at once, they fill that many frames */
+  WHOLE_FRAME = 16384, /* the largest, to whoever has not asked for larger ones */
 };
 
 static ssize_t on_read(nghttp2_session *ng, int32_t id, uint8_t *to, size_t room, uint32_t *flags,
@@ -227,8 +227,6 @@ static ssize_t on_read(nghttp2_session *ng, int32_t id, uint8_t *to, size_t room
   struct h2_stream *stream = source->ptr;
   (void)ng, (void)id, (void)to, (void)user;
   CHECK_OBJ(stream, H2_STREAM_MAGIC);
-  unsigned most = stream->session->config.data_bytes;
-  if (room > most) room = most;
   size_t left = left_in(stream), count = left < room ? left : room;
   bool ends = stream->part_count ? stream->write_ends && count == left : stream->ended;
   stream->is_deferred = (count && is_output_full(stream->session)) || (!count && !ends);
@@ -285,7 +283,7 @@ size_t h2_stream_write(struct h2_stream *stream, struct str *parts, unsigned cou
  * more. */
 static size_t room_in_output(const struct h2_session *s) {
   size_t used = buf_len(&s->out), most = s->config.out_bytes;
-  return used == 0 || (used < most && most - used >= H2_WHOLE_FRAME) ? most - used : 0;
+  return used == 0 || (used < most && most - used >= WHOLE_FRAME) ? most - used : 0;
 }
 
 size_t h2_stream_room(struct h2_stream *stream) {
@@ -295,8 +293,7 @@ size_t h2_stream_room(struct h2_stream *stream) {
   int32_t of_stream = nghttp2_session_get_stream_remote_window_size(s->ng, stream->id);
   int32_t of_all = nghttp2_session_get_remote_window_size(s->ng);
   int32_t window = of_stream < of_all ? of_stream : of_all;
-  size_t room = room_in_output(s), most = FRAMES_AT_ONCE * (size_t)s->config.data_bytes;
-  if (room > most) room = most;
+  size_t room = room_in_output(s);
   if (window <= 0) room = 0;
   if (!room) wait_for_room(stream);
   return (size_t)window < room ? (size_t)window : room;

@@ -76,7 +76,6 @@ static struct h2_config config_of(struct http2_connection *h) {
                             .spare = &h->upstream->proxy->window_spare,
                             .held_bytes = HELD_BYTES,
                             .out_bytes = OUT_BYTES,
-                            .data_bytes = h->upstream->conn.tls ? H2_DATA_OF_RECORD : 0,
                             .head = h->head,
                             .allowances = {H2_RESETS_DEFAULT, H2_CONTROLS_DEFAULT}};
 }
