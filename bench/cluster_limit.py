@@ -4,9 +4,9 @@
 
     bench/cluster_limit.py PERILUNE [report|exact] [--seconds 10] [--limit 1000] [--stop-redis] [--check]
 
-Prints how many requests passed and how many were right, the number of calls of scripts by a proxy in a second, and p99 of
-the load. Redis counted from some moment between the start and the end of the first request, to one between the start and
-the end of the last one: so between two numbers all are right. With --stop-redis, Redis is stopped (SIGSTOP)
+Prints how many requests passed and how many should have, the number of calls of scripts by a proxy in a second, and p99
+of the load. When Redis saw the first and the last request is known only to lie between their starts and ends: so the
+right number is given as a range. With --stop-redis, Redis is stopped (SIGSTOP)
 from a third to two thirds of the time. With --check, it ends with 1 where a goal is missed: 3 % of what is right
 (report), one request (exact), 10 calls of scripts a second and proxy (report), 55 ms (p99 while Redis is stopped).
 """
@@ -24,8 +24,8 @@ import urllib.request
 POLICY = """
 local perilune = require "perilune"
 local store = require("perilune.redis").new(os.getenv "STORE")
-local limit = require("perilune.rate_limit").cluster { store = store, name = "bench", key = function(session) return session:path() end,
-  max = tonumber(os.getenv "LIMIT"), mode = os.getenv "MODE", close = false }
+local limit = require("perilune.rate_limit").cluster { store = store, name = "bench", max = tonumber(os.getenv "LIMIT"),
+  mode = os.getenv "MODE", close = false, key = function(session) return session:path() end }
 local passed, state = perilune.counter "passed", perilune.dict "state"
 perilune.listen("127.0.0.1:0", { request_filter = function(session)
   if session:path() == "/stats" then

@@ -64,7 +64,8 @@ static __attribute__((cold, noinline)) void account_rare(struct exchange *x, enu
   struct hook_tally *tally = &x->proxy->tally->hooks[hook];
   if (ticks_reach(ticks, LONG_US)) loop_update_now(x->proxy->loop); /* what is set next counts from now */
   enum error error = hook == HOOK_upstream_peer ? x->outcome.error : ERROR_SCRIPT;
-  bool is_fault = failed && error != ERROR_NO_BACKEND && error != ERROR_OVERLOADED; /* which are no hook's */
+  /* That no backend may be asked is no error of the hook. */
+  bool is_fault = failed && error != ERROR_NO_BACKEND && error != ERROR_OVERLOADED;
   if (is_fault) x->use->tally.script_errors++;
   if (x->is_shadow) return;
   if (x->account.live) live_note_hook(x, hook, began, ticks, failed);
