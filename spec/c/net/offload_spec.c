@@ -97,6 +97,20 @@ IT("gives back to a worker that ends what has not run, and leaves to nobody what
   with_box(end_early);
 }
 
+/* The leak sanitizer would find it. */
+static void outlive(struct mailbox *box) {
+  struct work *work = malloc(sizeof *work);
+  prepare(work, box, false);
+  CHECK(offload_submit(OFFLOAD_PASSWORDS, &work->job));
+  while (!atomic_load(&work->has_begun)) usleep(1000);
+  offload_leave(box);
+  mailbox_stop(box);
+  CHECK(!work->is_done);
+  atomic_store(&work->may_end, true);
+  while (!atomic_load(&work->has_run)) usleep(1000);
+}
+IT("keeps a job that has run for a worker that had left") { with_box(outlive); }
+
 static void overflow(struct mailbox *box) {
   enum { MANY = 100 };
   struct work work[MANY];
