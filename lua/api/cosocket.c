@@ -78,8 +78,8 @@ static int sent(lua_State *L) {
   return 1;
 }
 
-/* nil and the result, if the work is done and went well. Else nothing: it waits now, or has failed, and the finish tells
- * the outcome. */
+/* nil and the result, if the work is done and went well. Else nothing: it waits now, or has failed, and the finish
+ * tells the outcome. */
 static int result_at_once(lua_State *L, int yields, const struct socket_wait *wait, lua_CFunction finish) {
   if (yields || wait->task || wait->outcome != OUTCOME_OK) return yields;
   lua_pushnil(L);
