@@ -68,7 +68,8 @@ describe("the status page", function()
     assert.not_matches("NEEDS ATTENTION", text)
   end)
 
-  it("shows what a busy proxy does, at any width", function()
+  -- A proxy that has answered five requests and failed at one, just before it is looked at.
+  local function look_at_busy()
     local origin = origins.start "a"
     local proxy = perilune.start { workers = 2, settings = ADMIN, policy = policies.fill([[
       local perilune = require "perilune"
@@ -93,6 +94,15 @@ describe("the status page", function()
         return total == 6
       end)
     end)
+    return proxy, origin, text
+  end
+
+  it("shows what a busy proxy does, at any width", function()
+    local proxy, origin, text
+    for _ = 1, 3 do -- a browser that starts for more than ten seconds finds that the last ten were silent
+      proxy, origin, text = look_at_busy()
+      if not text:find "no request in 10 s" then break end
+    end
     assert.matches("6 since the start", text)
     assert.matches("^ 16.67%% 1 of 6 requests", below(text, "5xx or no answer, 10 s"))
     assert.matches("127.0.0.1:" .. proxy.port, text, 1, true)

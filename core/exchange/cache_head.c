@@ -53,9 +53,9 @@ static enum step_result stand_in(struct cache_visit *v, enum error cause, unsign
 /* --- the step --------------------------------------------------------------------------------------------- */
 
 static enum head_stage first_look(struct cache_visit *v) {
-  struct exchange *x = v->exchange;
+  const struct exchange *x = v->exchange;
   if (!v->renews && may_stand_in(v) && reuse_is_error(x->response.status)) return HEAD_STALE;
-  if (!v->renews) cache_set_defaults(x);
+  if (!v->renews) cache_set_defaults(v);
   return HEAD_ASKS;
 }
 
@@ -65,7 +65,7 @@ static enum step_result take(struct cache_visit *v) {
   enum step_result result = STEP_NEXT;
   if (v->head_stage == HEAD_STALE) result = stand_in(v, ERROR_ANSWERED_ERROR, x->response.status);
   if (result != STEP_NEXT) return result;
-  if (v->head_stage == HEAD_STALE) cache_set_defaults(x);
+  if (v->head_stage == HEAD_STALE) cache_set_defaults(v);
   v->head_stage = HEAD_ASKS;
   result = cache_ask_storing(v, &is_out);
   if (result != STEP_NEXT) return result;
@@ -82,6 +82,7 @@ enum step_result cache_take_head(struct exchange *x) {
   if (v->head_stage == HEAD_NEW) {
     bool is_renewal = v->validates && x->response.status == 304;
     if (is_renewal && !is_about(v)) return ask_anew(v);
+    cache_note_arrival(v);
     if (is_renewal) cache_merge(v);
     v->head_stage = first_look(v);
   }

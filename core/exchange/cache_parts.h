@@ -64,6 +64,13 @@ struct cache_body {
   bool is_only_read; /* it cannot be sent by sendfile */
 };
 
+/* When the head of the peer came in, by the time of day and by the clock of the cache. A hook may then take its time,
+ * so it is read once: the Date that a response is given, its age, and the time from which it is kept agree. */
+struct cache_arrival {
+  struct freshness_times times;
+  uint64_t since_ms;
+};
+
 /* One exchange and the cache; arena. */
 struct cache_visit {
   struct exchange *exchange;
@@ -94,6 +101,7 @@ struct cache_visit {
   struct str object_key;   /* with that */
   struct str refusal;      /* static: why the response is not kept; empty: it is, or nothing is said */
   uint64_t number;         /* of the purges, when it was looked up */
+  struct cache_arrival arrival;
   struct cache_control asked;
   const struct cache_says *says; /* arena: of response_cache_filter; NULL */
   const struct cache_says *said; /* arena: of request_cache_filter; NULL */
@@ -193,8 +201,10 @@ enum step_result cache_settle(struct cache_visit *v, bool is_out);
 enum step_result cache_settle_renewed(struct cache_visit *v, bool is_out);
 /* It has lost its client, and what it was to fetch is there: it ends. */
 enum step_result cache_leave_alone(struct exchange *x);
+/* The head of the peer is here: what is found out of it later counts from now. */
+void cache_note_arrival(struct cache_visit *v);
 /* The fields that each stored response has. */
-void cache_set_defaults(struct exchange *x);
+void cache_set_defaults(struct cache_visit *v);
 /* x->response, a 304, becomes what is stored, as it is from now on. */
 void cache_merge(struct cache_visit *v);
 

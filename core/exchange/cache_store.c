@@ -42,24 +42,26 @@ static void obey(struct freshness *f, const struct cache_says *says) {
   if (says->has_while_revalidate || says->has_if_error) f->is_never_stale = false;
 }
 
-/* Of a response that is here just now. */
+void cache_note_arrival(struct cache_visit *v) {
+  uint64_t now = loop_now_ms(v->exchange->proxy->loop), sent = v->exchange->now.times.request_sent;
+  int64_t wall = clock_wall_ms(), delay = sent && now > sent ? (int64_t)(now - sent) : 0;
+  v->arrival = (struct cache_arrival){{wall - delay, wall}, cache_now_ms(visit_cache(v))};
+}
+
+/* Of the response whose arrival was noted. */
 static void facts_of(struct cache_visit *v, const struct response *response, const struct cache_control *cc,
                      struct stored_facts *facts) {
-  struct exchange *x = v->exchange;
   const struct cache_rules *r = v->rules;
   struct freshness_rules rules = {.grace_beside_s_maxage = r->grace_beside_s_maxage,
                                   .has_default = r->has_default,
                                   .default_s = r->default_s};
-  uint64_t now = loop_now_ms(x->proxy->loop), sent = x->now.times.request_sent;
-  int64_t wall = clock_wall_ms();
-  struct freshness_times times = {wall - (int64_t)(sent && now > sent ? now - sent : 0), wall};
-  facts->since_ms = cache_now_ms(visit_cache(v));
-  facts->wall_ms = wall;
+  facts->since_ms = v->arrival.since_ms;
+  facts->wall_ms = v->arrival.times.response_ms;
   facts->number = v->number;
   facts->tag_count = 0;
   facts->has_more_tags = false;
   cache_take_tags(v, &response->headers, facts);
-  freshness_of(&facts->freshness, response, cc, times, &rules);
+  freshness_of(&facts->freshness, response, cc, v->arrival.times, &rules);
   if (v->says) obey(&facts->freshness, v->says);
 }
 
@@ -137,9 +139,10 @@ static void add_vary(struct exchange *x) {
   headers_add(h, STR("Vary"), STR("Accept-Encoding"));
 }
 
-/* RFC 9110 section 6.6.1. */
-static void add_date(struct headers *h) {
-  if (!headers_find_id(h, FIELD_DATE)) headers_add_id(h, FIELD_DATE, date_text(DATE_HTTP, time(NULL)));
+/* RFC 9110 section 6.6.1. A copy: hooks may wait before it is written, and the next second's text takes its place. */
+static void add_date(const struct cache_visit *v, struct headers *h) {
+  struct str text = date_text(DATE_HTTP, (time_t)(v->arrival.times.response_ms / 1000));
+  if (!headers_find_id(h, FIELD_DATE)) headers_add_id(h, FIELD_DATE, arena_dup(&v->exchange->arena, text));
 }
 
 /* One more of the variants of the key; the oldest goes where they are too many. */
@@ -311,9 +314,9 @@ enum step_result cache_settle(struct cache_visit *v, bool is_out) {
   return refuse(v, storable_name(reason), is_lasting(reason, x->response.status));
 }
 
-void cache_set_defaults(struct exchange *x) {
-  add_vary(x);
-  add_date(&x->response.headers);
+void cache_set_defaults(struct cache_visit *v) {
+  add_vary(v->exchange);
+  add_date(v, &v->exchange->response.headers);
 }
 
 /* The field is not stored, but it counts for the age (RFC 9111 section 4.2.3). */
@@ -326,7 +329,7 @@ static void add_age(struct headers *to, const struct headers *answer) {
 void cache_merge(struct cache_visit *v) {
   struct exchange *x = v->exchange;
   struct response renewed = v->stored;
-  add_date(&x->response.headers);
+  add_date(v, &x->response.headers);
   renewal_merge(&renewed.headers, &v->stored.headers, &x->response.headers, &storable_rules, &x->arena);
   add_age(&renewed.headers, &x->response.headers);
   v->peer_keeps = x->response.keep_alive;

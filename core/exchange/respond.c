@@ -36,7 +36,7 @@ static __attribute__((cold)) void keep_promise(struct headers *headers, const st
 static void add_own_fields(struct exchange *x, struct headers *headers, bool is_forwarded) {
   if (x->sent.promised && x->script) keep_promise(headers, x->hooks->promised(x));
   if (!headers_find_id(headers, FIELD_DATE))
-    headers_add_id(headers, FIELD_DATE, date_text(DATE_HTTP, time(NULL)));
+    headers_add_id(headers, FIELD_DATE, arena_dup(&x->arena, date_text(DATE_HTTP, time(NULL))));
   if (is_forwarded && x->settings->via) forwarded_add_via(headers, &x->response);
 }
 
