@@ -116,11 +116,13 @@ describe("the example of docs/api.md for", function()
       local text = example.text:gsub('test%.recording "requests%.plr"',
         '{ { request = {}, answer = { status = 200 }, status = 200 } }')
       if example.module == "perilune.test" then return run_as_spec(text) end
-      local harness = start(example.text)
+      -- What stays open until nothing was sent for five minutes ends sooner here, and the log says so.
+      local harness = start((example.text:gsub("leave_open%(%d+%)", "leave_open(0.1)")))
       for _, request in ipairs { {}, { method = "POST", body = "text", path = "/users/7?a=b" } } do
         assert.status(200, harness:request(request))
       end
-      assert.is_nil(harness:log():find " error ")
+      local log = harness:log():gsub("[^\n]+ an answer ends short: it was left open, [^\n]+", "")
+      assert.is_nil(log:find " error ")
       harness:stop()
     end)
   end
