@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- The hooks of the cache: what a policy decides about what is kept, found and served.
 local scene = require "cached"
+local scheduler = require "scheduler"
 
 after_each(require("cleanup").run)
 
@@ -158,6 +159,38 @@ describe("response_cache_filter", function()
       assert.equal("yes", given.headers.x_kept)
     end
     assert.equal(1, #origin.requests)
+  end)
+
+  it("may wait past the second in which the response came: its Date stays", function()
+    local ask = cached(function(_, connection)
+      connection:send "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 6\r\n\r\nstored"
+    end, { hooks = [[
+      local came, may_go = false, false
+      function policy.request_filter(session)
+        if session:path() == "/go" then may_go = true end
+        if session:path() ~= "/page" then return session:respond { status = 200, body = came and "came" or "no" } end
+      end
+      function policy.response_cache_filter()
+        came = true
+        while not may_go do perilune.sleep(0.005) end
+      end
+    ]] })
+    local page
+    local waits = scheduler.spawn(function() page = ask { target = "/page" } end)
+    local noted, later
+    scheduler.eventually(function()
+      noted = ask { target = "/look" }
+      return noted.body == "came"
+    end)
+    scheduler.eventually(function()
+      later = ask { target = "/look" }
+      return later.headers.date ~= noted.headers.date
+    end)
+    ask { target = "/go" }
+    scheduler.eventually(function() return page end)
+    assert.not_equal(later.headers.date, page.headers.date)
+    assert.equal(page.headers.date, ask({ target = "/page" }).headers.date)
+    scheduler.cancel(waits)
   end)
 
   it("does not make storable what is private", function()

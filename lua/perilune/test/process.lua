@@ -67,9 +67,22 @@ function Process:wait(timeout)
   error(("did not end within %g s; its output:\n%s%s"):format(timeout, self:stdout(), self:stderr()), 2)
 end
 
---- "TERM", "HUP", ...
+-- A thread on another processor runs on for a moment, and may answer somebody, before the signal reaches it.
+local function stands_still(pid)
+  local folder = ("/proc/%d/task"):format(pid)
+  if not lfs.attributes(folder) then return true end
+  for thread in lfs.dir(folder) do
+    local state = M.read_file(("%s/%s/stat"):format(folder, thread)):match "%) (%a)"
+    if state and not state:find "[TtZX]" then return false end
+  end
+  return true
+end
+
+--- "TERM", "HUP", ...; behind "STOP" all of its threads stand still.
 function Process:signal(name)
-  if self:exit_code() == nil then sys.kill(self.pid, assert(SIGNALS[name], name)) end
+  if self:exit_code() ~= nil then return end
+  sys.kill(self.pid, assert(SIGNALS[name], name))
+  if name == "STOP" then scheduler.eventually(function() return stands_still(self.pid) end) end
 end
 
 function Process:kill()
