@@ -146,10 +146,17 @@ local function accept_one(origin)
   if connection.fd then origin.connections[connection] = true end
 end
 
+-- The port of one that was stopped: its clients may go on to ask, and nobody else is to get it.
+local function release_port(origin)
+  if origin.reserved then sys.close(origin.reserved) end
+  origin.reserved = nil
+end
+
 --- Listens, again on the same port after stop().
 function Origin:listen()
   local path = self.host:match "^unix:(.*)"
   if path then os.remove(path) end
+  release_port(self)
   self.fd = scheduler.eventually(function() return sys.listen(self.host, self.port) end, 5, "listening of an origin")
   local port = sys.port(self.fd)
   if port then self.port, self.address = port, self.host .. ":" .. port end
@@ -158,12 +165,13 @@ function Origin:listen()
   end)
 end
 
---- Stops listening and cuts all connections; others are refused from here on.
+--- Stops listening and cuts all connections; others are refused from here on, until the test has ended.
 function Origin:stop()
   if not self.fd then return end
   scheduler.cancel(self.listener)
   sys.close(self.fd)
   self.fd = nil
+  self.reserved = not self.host:find "^unix:" and sys.reserve(self.host, self.port) or nil
   for connection in pairs(self.connections) do
     scheduler.cancel(connection.task)
     close(connection)
@@ -198,7 +206,10 @@ function M.start(handler, options)
     origin.context = tls.server_context(origin.files, options.tls, http2 and (http2.http1 and "h2,http/1.1" or "h2"))
   end
   origin:listen()
-  cleanup.add(3, function() origin:stop() end)
+  cleanup.add(3, function()
+    origin:stop()
+    release_port(origin)
+  end)
   return origin
 end
 

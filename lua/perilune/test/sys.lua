@@ -146,10 +146,13 @@ function M.listen(host, port, backlog)
 end
 
 --- A port on which nobody listens, and which is reserved, so that nobody else gets it as a free one.
-function M.reserve(host)
-  local address, length, family = address_of(host, 0)
+---@param port integer? nil: any
+---@return integer? fd, string? message
+function M.reserve(host, port)
+  local address, length, family = address_of(host, port or 0)
   local fd = C.socket(family, SOCK_STREAM + SOCK_CLOEXEC, 0)
   if fd < 0 then return failure() end
+  if port then set_option(fd, SO_REUSEADDR, one, 4) end -- connections of it may still be there
   if C.bind(fd, address, length) == 0 then return fd end
   local _, message, errno = failure()
   C.close(fd)
