@@ -58,7 +58,6 @@ struct file_answer {
   struct file_piece *pieces; /* arena */
   unsigned at, count;
   uint64_t done;      /* of the piece at hand */
-  uint64_t warm_to;   /* up to there the page cache has it, as far as we know */
   uint64_t length;    /* of all pieces */
   struct buf in;      /* what the relay looks at; of memory that `own` or `text` has */
   struct buf own;     /* owned: bytes of the file */

@@ -17,7 +17,7 @@
 #include "exchange/walk.h"
 #include "net/conn_file.h"
 
-enum { READ_MOST = 32768, SEND_MOST = 1 << 21, PROBE_STEP = 1 << 17, WARM_MS = 100, TEXT_MOST = 16 << 20 };
+enum { READ_MOST = 32768, SEND_MOST = 1 << 21, CHUNK = 1 << 20, WARM_MS = 100, TEXT_MOST = 16 << 20 };
 
 static void wait_for_disk(struct file_answer *f, uint64_t first, size_t bytes);
 
@@ -115,27 +115,36 @@ static void use_body(struct source *source, size_t bytes) {
 
 /* --- sending ---------------------------------------------------------------------------------------------- */
 
-static bool looks_warm(int fd, uint64_t at, size_t bytes) {
+static bool is_here(const struct open_file *file, uint64_t place) {
   char byte;
-  for (uint64_t place = at; place < at + bytes; place += PROBE_STEP)
-    if (read_now(fd, &byte, 1, place) < 0) return false;
-  return read_now(fd, &byte, 1, at + bytes - 1) >= 0;
+  return read_now(file->fd, &byte, 1, place) >= 0;
 }
 
-/* Is that part of the file in the page cache, as far as a look here and there can tell? The kernel reads ahead between
- * the places, and lets go of nothing that was used a moment ago: so all answers of that moment share a look. */
-static bool is_warm(struct file_answer *f, uint64_t at, size_t bytes) {
-  struct open_file *file = f->file;
-  uint64_t now_ms = loop_now_ms(f->exchange->proxy->loop), end = at + bytes;
-  if (now_ms - file->warm_ms >= WARM_MS) {
-    file->warm_ms = now_ms;
-    file->warm_to = 0;
-  }
-  if (end <= f->warm_to || end <= file->warm_to) return true;
-  if (!looks_warm(file->fd, at, bytes)) return false;
-  f->warm_to = end;
-  if (at <= file->warm_to) file->warm_to = end;
-  return true;
+/* Is that mebibyte of the file in the page cache, as far as two looks can tell? The kernel reads ahead around them, and
+ * the next two are as far from these: so what they miss is short. */
+static bool looks_warm(const struct open_file *file, uint64_t chunk) {
+  uint64_t last = (uint64_t)file->info.st_size - 1, first = chunk * CHUNK + CHUNK / 4, second = first + CHUNK / 2;
+  if (first > last) first = last;
+  if (second > last) second = last;
+  return is_here(file, first) && (first == second || is_here(file, second));
+}
+
+/* The kernel lets go of nothing that was used a moment ago: so all answers of that moment share a look. */
+static bool is_warm(const struct file_answer *f, uint64_t chunk) {
+  struct warm_chunks *warm = &f->file->warm;
+  uint64_t now_ms = loop_now_ms(f->exchange->proxy->loop), bit = 1ull << chunk % WARM_CHUNKS;
+  if (now_ms - warm->since_ms >= WARM_MS || warm->window != chunk / WARM_CHUNKS)
+    *warm = (struct warm_chunks){.since_ms = now_ms, .window = chunk / WARM_CHUNKS};
+  if (!(warm->bits & bit) && looks_warm(f->file, chunk)) warm->bits |= bit;
+  return warm->bits & bit;
+}
+
+/* So much of [at, end) can be sent without a wait for the disk. */
+static size_t warm_bytes(const struct file_answer *f, uint64_t at, uint64_t end) {
+  uint64_t chunk = at / CHUNK;
+  while (chunk * CHUNK < end && is_warm(f, chunk)) chunk++;
+  uint64_t to = chunk * CHUNK < end ? chunk * CHUNK : end;
+  return to > at ? (size_t)(to - at) : 0;
 }
 
 static enum source_sent send_body(struct source *source, struct conn *to, size_t *moved) {
@@ -145,8 +154,8 @@ static enum source_sent send_body(struct source *source, struct conn *to, size_t
       conn_has_unsent(to))
     return SOURCE_READS;
   uint64_t left = piece->bytes - f->done, at = piece->first + f->done;
-  size_t count = left < SEND_MOST ? (size_t)left : SEND_MOST;
-  if (!is_warm(f, at, count)) return SOURCE_READS;
+  size_t count = warm_bytes(f, at, at + (left < SEND_MOST ? left : SEND_MOST));
+  if (!count) return SOURCE_READS;
   if (!is_still_good(f, piece, count)) {
     f->is_broken = true;
     return SOURCE_READS;

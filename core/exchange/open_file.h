@@ -15,7 +15,14 @@
 
 struct proxy;
 
-enum { OPEN_FILES_MOST = 512, OPEN_FILE_ETAG = 64, OPEN_FILE_DATE = 32 };
+enum { OPEN_FILES_MOST = 512, OPEN_FILE_ETAG = 64, OPEN_FILE_DATE = 32, WARM_CHUNKS = 64 };
+
+/* What of a file was found in the page cache a moment ago (file_body.c): 64 chunks at most, of the part that was looked
+ * at last. */
+struct warm_chunks {
+  uint64_t since_ms, window; /* from the chunk window * WARM_CHUNKS on */
+  uint64_t bits;
+};
 
 struct open_file {
   atomic_uint references;
@@ -23,7 +30,7 @@ struct open_file {
   struct open_file *next; /* in its bucket */
   uint64_t hash;
   uint64_t read_ms;          /* when it was opened, on the loop's clock */
-  uint64_t warm_ms, warm_to; /* so far it was found in the page cache, from then on (file_body.c) */
+  struct warm_chunks warm;
   int fd;                    /* owned; -1: there is an error, or it is a folder */
   int error;                 /* errno; 0: it is open, or a folder */
   bool is_folder;
