@@ -123,7 +123,8 @@ static bool is_here(const struct open_file *file, uint64_t place) {
 /* Is that mebibyte of the file in the page cache, as far as two looks can tell? The kernel reads ahead around them, and
  * the next two are as far from these: so what they miss is short. */
 static bool looks_warm(const struct open_file *file, uint64_t chunk) {
-  uint64_t last = (uint64_t)file->info.st_size - 1, first = chunk * CHUNK + CHUNK / 4, second = first + CHUNK / 2;
+  uint64_t last = (uint64_t)file->info.st_size - 1, first = chunk * CHUNK + CHUNK / 4,
+           second = first + CHUNK / 2;
   if (first > last) first = last;
   if (second > last) second = last;
   return is_here(file, first) && (first == second || is_here(file, second));

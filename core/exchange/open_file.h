@@ -29,10 +29,10 @@ struct open_file {
   struct list link;       /* in the cache, the one used last first */
   struct open_file *next; /* in its bucket */
   uint64_t hash;
-  uint64_t read_ms;          /* when it was opened, on the loop's clock */
+  uint64_t read_ms; /* when it was opened, on the loop's clock */
   struct warm_chunks warm;
-  int fd;                    /* owned; -1: there is an error, or it is a folder */
-  int error;                 /* errno; 0: it is open, or a folder */
+  int fd;    /* owned; -1: there is an error, or it is a folder */
+  int error; /* errno; 0: it is open, or a folder */
   bool is_folder;
   struct stat info;
   char etag[OPEN_FILE_ETAG];     /* with its quotes */
