@@ -2,6 +2,7 @@
 -- What this machine lacks is no failure of those whom our modules ask: on virtual time, they are asked again soon while
 -- it lasts, however long it has lasted, and nothing is counted or given up.
 local authority = require "spec.support.acme_authority"
+local cluster_purge = require "perilune.cluster_purge"
 local core = require "perilune.core"
 local discovery = require "perilune.discovery"
 local manager = require "perilune.acme_manager"
@@ -75,6 +76,28 @@ describe("a shortage of this machine", function()
     end
     for _, kind in ipairs(OURS) do assert.is_true(longest_gap(follow(kind).at) < 0.2) end
     assert.is_true(longest_gap(follow("connect_refused").at) > 2)
+  end)
+
+  it("does not lengthen the pauses of those who read the purges of others", function()
+    local function follow(kind)
+      local asked, real = nobody(kind), tcp.connect
+      test.policy { request_filter = nothing }
+      tcp.connect = function()
+        asked.ask()
+        return nil, "it fails", kind
+      end
+      local pages = perilune.cache("pages of " .. kind, { size = "1M" })
+      cluster_purge.start(pages, { store = redis.new "10.0.0.1:6379" })
+      test.clock:advance(60)
+      tcp.connect = real
+      return asked
+    end
+    for _, kind in ipairs(OURS) do
+      local asked = follow(kind)
+      assert.is_true(longest_gap(asked.at) < 1.3, longest_gap(asked.at))
+      assert.is_true(#asked.at > 40, #asked.at)
+    end
+    assert.is_true(longest_gap(follow("connect_refused").at) > 4)
   end)
 
   it("is no failure of an order of a certificate, which is tried again as soon as it is over", function()
