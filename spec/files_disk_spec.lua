@@ -10,7 +10,7 @@ local scheduler = require "perilune.test.scheduler"
 
 after_each(require("perilune.test.cleanup").run)
 
--- What files of more than 4 KiB have between two places is in no page cache, and is read only once another file is there.
+-- What files of more than 4 KiB have between two places is in no page cache, and is read once another file is there.
 local SLOW_DISK = [[
 #include <errno.h>
 #include <stdlib.h>
