@@ -61,9 +61,18 @@ function Connection:send_fields(stream, fields, ends)
   return self:send_bytes(table.concat(parts))
 end
 
---- Announces settings, by name: { max_concurrent_streams = 1 }.
+local function move_windows(self, change)
+  for _, stream in pairs(self.streams) do stream.receive_window = stream.receive_window + change end
+end
+
+--- Announces settings, by name: { max_concurrent_streams = 1 }. A larger window of streams counts at once, a smaller
+--- one when the other side has acknowledged it.
 function Connection:send_settings(settings)
+  local old = self.settings.initial_window_size or WINDOW
   for name, value in pairs(settings) do self.settings[name] = value end
+  local change = (self.settings.initial_window_size or WINDOW) - old
+  move_windows(self, math.max(change, 0))
+  table.insert(self.narrowing, math.min(change, 0))
   return self:send_frame("SETTINGS", 0, 0, frames.settings_payload(settings))
 end
 
@@ -170,6 +179,7 @@ end
 function TAKE.SETTINGS(self, frame)
   if not frames.has(frame.flags, frames.ACK) then return take_settings(self, frame.settings) end
   self.settings_acks = self.settings_acks + 1
+  move_windows(self, table.remove(self.narrowing, 1) or 0)
 end
 
 function TAKE.PING(self, frame)
@@ -231,7 +241,7 @@ function M.start(wire, options)
   local self = setmetatable({
     wire = wire, is_server = options.is_server, is_raw = options.raw, on_stream = options.on_stream, streams = {},
     frames = {}, unsent = {}, settings = {}, pings = 0, settings_acks = 0, highest = 0, next_id = 1,
-    send_window = WINDOW, receive_window = WINDOW, encoder = hpack.encoder(), decoder = hpack.decoder(),
+    send_window = WINDOW, receive_window = WINDOW, narrowing = {}, encoder = hpack.encoder(), decoder = hpack.decoder(),
     settings_of_peer = { initial_window_size = WINDOW, max_frame_size = FRAME, header_table_size = 4096 },
   }, Connection)
   if not self.is_server then self:send_bytes(frames.PREFACE) end
