@@ -17,7 +17,8 @@
 #include "exchange/walk.h"
 #include "net/conn_file.h"
 
-enum { READ_MOST = 32768, SEND_MOST = 1 << 21, CHUNK = 1 << 20, WARM_MS = 100, TEXT_MOST = 16 << 20 };
+enum { READ_MOST = 32768, FIRST_MOST = 4096, SEND_MOST = 1 << 21, TEXT_MOST = 16 << 20 };
+enum { CHUNK = 1 << 20, WARM_MS = 100 };
 
 static void wait_for_disk(struct file_answer *f, uint64_t first, size_t bytes);
 
@@ -65,9 +66,17 @@ static bool is_cold(void) {
   return errno == EAGAIN || errno == EOPNOTSUPP || errno == ENOSYS || errno == EINTR;
 }
 
+/* What goes out with the head is copied: it is short where the rest is sent. */
+static size_t read_most(const struct file_answer *f, uint64_t left) {
+  const struct conn *to = f->exchange->down.to.conn;
+  bool is_first = !f->at && !f->done && left >= FIRST_MOST + READ_MOST;
+  return is_first && to && conn_is_plain(to) && !f->is_only_read ? FIRST_MOST : READ_MOST;
+}
+
 static enum io read_piece(struct file_answer *f, const struct file_piece *piece) {
   uint64_t left = piece->bytes - f->done, at = piece->first + f->done;
-  size_t wanted = left < READ_MOST ? (size_t)left : READ_MOST, room = relay_room(&f->exchange->down);
+  size_t most = read_most(f, left), room = relay_room(&f->exchange->down);
+  size_t wanted = left < most ? (size_t)left : most;
   if (wanted > room) wanted = room;
   f->own.start = f->own.end = 0;
   buf_reserve(&f->own, wanted);
