@@ -3,6 +3,10 @@
 # profile.sh BINARY: keeps an instrumented binary busy for some seconds, as a proxy without and with a script, so that
 # the compiler learns which of its code is in use (gcc -fprofile-generate; the counts are written as it ends). The
 # origin and the clients run in the same binary, but what they use is not counted.
+#
+# Our client has one request at a time on a connection of HTTP/2. So it asks a row of proxies over HTTP/1.1: the first
+# asks over HTTP/2, with many streams on one connection, the second passes that on, the third asks the origin over
+# HTTP/1.1. With those beside it most is HTTP/1.1 all the same: what both share is laid out for that.
 set -eu
 cd "$(dirname "$0")/.."
 binary=$1
@@ -44,6 +48,12 @@ ROLE=origin GCOV_PREFIX=$logs/uncounted start origin run dist/profile.lua
 origin=$(await origin 'listening on \([0-9.:]*\)')
 LISTEN=127.0.0.1:0 ORIGINS=$origin start policy run bench/policies/balancer.lua
 start plain proxy --listen 127.0.0.1:0 --to "$origin"
-targets="$(await policy 'listening on \([0-9.:]*\)') $(await plain 'listening on \([0-9.:]*\)')"
+LISTEN=127.0.0.1:0 ORIGINS=$origin start h2_to_h1 run bench/policies/tls.lua
+third=$(await h2_to_h1 'listening on \([0-9.:]*\)')
+LISTEN=127.0.0.1:0 ORIGINS=$third UPSTREAM_H2=on start h2_to_h2 run bench/policies/tls.lua
+second=$(await h2_to_h2 'listening on \([0-9.:]*\)')
+LISTEN=127.0.0.1:0 ORIGINS=$second UPSTREAM_H2=on start h1_to_h2 run bench/policies/tls.lua
+targets=
+for name in policy plain h1_to_h2; do targets="$targets $(await $name 'listening on \([0-9.:]*\)')"; done
 ROLE=clients GCOV_PREFIX=$logs/uncounted TARGETS=$targets start clients run dist/profile.lua
 await clients 'profile: \(done\)' >/dev/null
