@@ -31,7 +31,7 @@ uint64_t memory_half(void);
  * takes fifteen times as long where the copy lies up to 32 bytes behind the original, whole pages aside: as a body does
  * behind the head of its frame, where both buffers begin alike. So it copies less at a time. */
 enum { MEMORY_STEP = 2048 };
-void memory_copy_long(char *to, const char *from, size_t bytes);
+void memory_copy_long(char *to, const char *from, size_t bytes) __attribute__((noinline));
 static inline void memory_copy(void *to, const void *from, size_t bytes) {
   if (bytes <= MEMORY_STEP)
     memcpy(to, from, bytes);

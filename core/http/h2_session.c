@@ -189,6 +189,10 @@ struct h2_stream *h2_session_next(struct h2_session *s, unsigned *news) {
   return stream;
 }
 
+struct h2_stream *h2_session_peek(const struct h2_session *s) {
+  return list_is_empty(&s->news) ? NULL : LIST_ENTRY(s->news.next, struct h2_stream, news_link);
+}
+
 size_t h2_session_rest(struct h2_session *s) {
   CHECK_OBJ(s, H2_SESSION_MAGIC);
   bool is_idle = s->config.is_server && list_is_empty(&s->streams) && !s->block_stream && !buf_len(&s->out);

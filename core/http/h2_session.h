@@ -125,6 +125,9 @@ void h2_session_free(struct h2_session *s);
 bool h2_session_receive(struct h2_session *s, const char *bytes, size_t count, uint64_t now_ms);
 /* The next stream with news, which is put into *news and forgotten; NULL: there is none. */
 struct h2_stream *h2_session_next(struct h2_session *s, unsigned *news);
+/* The one that h2_session_next would give, as things stand, and forgets nothing; NULL: none. For who wants to have its
+ * memory at hand. */
+struct h2_stream *h2_session_peek(const struct h2_session *s);
 /* Makes frames of what was submitted, up to out_bytes. False as of h2_session_receive. */
 bool h2_session_send(struct h2_session *s);
 /* What is to be written; consume what was. */

@@ -219,11 +219,20 @@ void http2_connection_due(struct http2_connection *h) {
 
 /* --- in ------------------------------------------------------------------------------------------------- */
 
+/* The exchange that is told next has left the caches since it asked, and comes back while this one is told. */
+static void prefetch_next(const struct http2_connection *h) {
+  const struct h2_stream *h2 = h2_session_peek(h->session);
+  const struct http2_call *c = h2 ? h2->owner : NULL;
+  if (c) exchange_prefetch(c->call.exchange);
+}
+
 static void read_news(struct http2_connection *h) {
   struct h2_stream *h2;
   unsigned news;
-  while ((h2 = h2_session_next(h->session, &news)))
+  while ((h2 = h2_session_next(h->session, &news))) {
+    prefetch_next(h);
     if (h2->owner) http2_call_tell(h2->owner, news);
+  }
 }
 
 static void note_settings(struct http2_connection *h) {
