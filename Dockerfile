@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# An image of the proxy:  docker build -t perilune .
+# An image of the proxy:  docker build -t perilune .   (podman and buildah: with --format docker, for HEALTHCHECK)
 #   docker run -v ./policy.lua:/etc/perilune/policy.lua:ro -p 8080:8080 perilune
 # The policy must listen on all addresses (":8080"), on a port from 1024 on.
 FROM debian:12-slim AS build
@@ -12,8 +12,8 @@ FROM debian:12-slim
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates libluajit2-5.1-2 libev4 libssl3 \
     libc-ares2 libxxhash0 libpcre2-8-0 libnghttp2-14 zlib1g libbrotli1 libzstd1 libyaml-0-2 libncursesw6 libcrypt1 \
     libargon2-1 \
-    && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --uid 65532 --home-dir /nonexistent --shell /usr/sbin/nologin perilune \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* \
+    && useradd --uid 65532 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin perilune \
     && install -d -o perilune -g perilune /run/perilune
 COPY --from=build /out/usr/local /usr/local
 COPY deploy/policy.lua /etc/perilune/policy.lua
