@@ -13,7 +13,9 @@ RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates
     libc-ares2 libxxhash0 libpcre2-8-0 libnghttp2-14 zlib1g libbrotli1 libzstd1 libyaml-0-2 libncursesw6 libcrypt1 \
     libargon2-1 \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/* \
-    && useradd --uid 65532 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin perilune \
+    && groupadd --gid 65532 perilune \
+    && useradd -K UID_MAX=65535 --uid 65532 --gid 65532 --no-create-home --home-dir /nonexistent \
+        --shell /usr/sbin/nologin perilune \
     && install -d -o perilune -g perilune /run/perilune
 COPY --from=build /out/usr/local /usr/local
 COPY deploy/policy.lua /etc/perilune/policy.lua

@@ -113,7 +113,8 @@ describe("The image", function()
       assert.is_truthy(package == NONE or text:find(" " .. package .. " ", 1, true), package)
     end
     assert.is_true(count > 10)
-    assert.matches("\nUSER 65532", text)
+    assert.matches("\nUSER 65532:65532\n", text)
+    assert.matches("groupadd %-%-gid 65532 perilune", text) -- useradd by itself takes another number
     assert.matches("\nHEALTHCHECK ", text)
   end)
 end)
