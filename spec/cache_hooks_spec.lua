@@ -30,6 +30,18 @@ describe("request_cache_filter", function()
     assert.equal(3, #origin.requests)
   end)
 
+  it("takes true for what it does without a result, as response_cache_filter does", function()
+    local ask, origin = cached(FRESH, { hooks = [[
+      function policy.request_cache_filter(session) return session:path() ~= "/no" end
+      function policy.response_cache_filter(session) return session:path() ~= "/not_kept" end
+    ]] })
+    for target, asked in pairs { ["/yes"] = 1, ["/no"] = 2, ["/not_kept"] = 2 } do
+      local before = #origin.requests
+      for _ = 1, 2 do assert.equal("stored", ask({ target = target }).body) end
+      assert.equal(asked, #origin.requests - before, target)
+    end
+  end)
+
   it("may wait, refresh, ask for what is there only, and give a lifetime", function()
     local ask, origin = cached(function(request) return { body = request.target } end, { hooks = [[
       function policy.request_cache_filter(session)

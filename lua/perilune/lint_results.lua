@@ -81,8 +81,8 @@ local WANTED = { -- of hooks that want something else than ANSWER
   request_body_filter = "a string, an array of strings, or nothing",
   upstream_response_body_filter = "a string, an array of strings, or nothing",
   response_body_filter = "a string, an array of strings, or nothing",
-  request_cache_filter = "false, a table, nothing, or what session:respond gives",
-  response_cache_filter = "false, a table, nothing, or what session:respond gives",
+  request_cache_filter = "true, false, a table, nothing, or what session:respond gives",
+  response_cache_filter = "true, false, a table, nothing, or what session:respond gives",
   cache_key_callback = "a text, nothing, or what session:respond gives",
   cache_vary_filter = "a text, nothing, or what session:respond gives",
   cache_hit_filter = '"fresh", "expired", "miss", nothing, or what session:respond gives',
@@ -107,7 +107,7 @@ local function fits(hook, value)
   if hook == "cache_hit_filter" then return FORCES[value] == true end
   if value == false and not hook:find "body_filter$" then return not REFUSE_FALSE[hook] end
   if hook == "should_serve_stale" then return kind == "boolean" end
-  if hook == "request_cache_filter" or hook == "response_cache_filter" then return kind == "table" end
+  if hook == "request_cache_filter" or hook == "response_cache_filter" then return kind == "table" or value == true end
   if hook == "cache_key_callback" or hook == "cache_vary_filter" then return kind == "string" and value ~= "" end
   if hook == "proxy_upstream_filter" then return kind == "boolean" end
   if hook == "fail_to_proxy" and kind == "number" then return value >= 400 and value <= 599 end

@@ -814,10 +814,10 @@ function log.is_on(level) end
 --- | hook | further results |
 --- |---|---|
 --- | proxy_upstream_filter | `false`: ask no peer (502); `true`: a peer may be asked, as without a result |
---- | request_cache_filter | `false`: past the cache; a table: what is different for this request |
+--- | request_cache_filter | `false`: past the cache; a table: what is different for this request; `true`: as without a result |
 --- | cache_key_callback, cache_vary_filter | a text |
 --- | cache_hit_filter | `"fresh"`, `"expired"` or `"miss"` |
---- | response_cache_filter | `false`: it is not stored; a table: how it is |
+--- | response_cache_filter | `false`: it is not stored; a table: how it is; `true`: as without a result |
 --- | should_serve_stale | `true` or `false`. It cannot answer. If it fails, nothing stale is served |
 --- | upstream_peer | the peer: an address, or a table. Without a peer or an answer: 500, or 503 if a set had no backend |
 --- | fail_to_connect, error_while_proxy | none; `error.retry = true` or `false` decides about another attempt |
@@ -876,7 +876,7 @@ function log.is_on(level) end
 --- cache_hit_filter, where something is found; should_serve_stale, where that is stale; cache_miss, where nothing is;
 --- response_cache_filter behind upstream_response_filter, for what a peer has sent. docs/cache.md says what each is for.
 ---@alias perilune.request_cache_filter
----| fun(session: perilune.session, ctx: table): false|perilune.cache_request|nil
+---| fun(session: perilune.session, ctx: table): boolean|perilune.cache_request|nil
 
 ---@class perilune.cache_request
 ---@field ttl? number seconds that a response without a lifetime of its own is fresh
@@ -893,7 +893,7 @@ function log.is_on(level) end
 ---| fun(session: perilune.session, response: perilune.response, is_fresh: boolean, ctx: table): "fresh"|"expired"|"miss"|nil
 
 ---@alias perilune.response_cache_filter
----| fun(session: perilune.session, response: perilune.response, ctx: table): false|perilune.cache_response|nil
+---| fun(session: perilune.session, response: perilune.response, ctx: table): boolean|perilune.cache_response|nil
 
 ---@class perilune.cache_response
 ---@field ttl? number seconds that it is fresh, whatever it says itself. What is private, no-store or sets a cookie is not stored for it

@@ -159,25 +159,25 @@ static void take_table(struct task *task, const struct entry *entries) {
   free(why);
 }
 
-/* false, or a table. */
+/* false, or a table; true, the opposite of false, is the same as nothing. */
 static void take_verdict(struct task *task, const struct entry *entries, const char *wanted) {
   if (is_settled(task)) return;
   if (lua_istable(task->co, 1))
     take_table(task, entries);
-  else if (lua_isboolean(task->co, 1) && !lua_toboolean(task->co, 1))
-    says_new(task)->verdict = CACHE_VERDICT_NO;
-  else
+  else if (!lua_isboolean(task->co, 1))
     result_refuse_type(task, wanted);
+  else if (!lua_toboolean(task->co, 1))
+    says_new(task)->verdict = CACHE_VERDICT_NO;
 }
 
 /* --- the hooks -------------------------------------------------------------------------------------------- */
 
 void result_of_request_cache_filter(struct task *task) {
-  take_verdict(task, of_request, "false (past the cache), a table of what is different, or nothing");
+  take_verdict(task, of_request, "true, false (past the cache), a table of what is different, or nothing");
 }
 
 void result_of_response_cache_filter(struct task *task) {
-  take_verdict(task, of_response, "false (it is not stored), a table that says how it is, or nothing");
+  take_verdict(task, of_response, "true, false (it is not stored), a table that says how it is, or nothing");
 }
 
 void result_of_cache_text(struct task *task) {
