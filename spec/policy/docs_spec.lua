@@ -117,7 +117,7 @@ describe("the example of docs/api.md for", function()
         '{ { request = {}, answer = { status = 200 }, status = 200 } }')
       if example.module == "perilune.test" then return run_as_spec(text) end
       -- What stays open until nothing was sent for five minutes ends sooner here, and the log says so.
-      local harness = start((example.text:gsub("leave_open%(%d+%)", "leave_open(0.1)")))
+      local harness = start((example.text:gsub("leave_open%(%d+%)", "leave_open(0.5)")))
       for _, request in ipairs { {}, { method = "POST", body = "text", path = "/users/7?a=b" } } do
         assert.status(200, harness:request(request))
       end
