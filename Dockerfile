@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # An image of the proxy:  docker build -t perilune .   (podman and buildah: with --format docker, for HEALTHCHECK)
-#   docker run -v ./policy.lua:/etc/perilune/policy.lua:ro -p 8080:8080 perilune
-# The policy must listen on all addresses (":8080"), on a port from 1024 on.
+#   docker run -v ./policy:/etc/perilune:ro -p 8080:8080 --stop-timeout 35 perilune
+# The folder has policy.lua, which user 65532 may read and which listens on all addresses (":8080"), on a port from 1024
+# on. A file that is mounted by itself stays what it was when an editor puts another in its place.
 FROM debian:12-slim AS build
 COPY . /src
 WORKDIR /src

@@ -119,6 +119,16 @@ describe("The image", function()
   end)
 end)
 
+describe("The commands for a container", function()
+  it("mount the folder of the policy, whose files may be replaced, and give it the time of a stop", function()
+    for _, path in ipairs { "Dockerfile", "docs/deployment.md" } do
+      local command = process.read_file(path):match "docker run[^\n]*"
+      assert.matches(" %-v %./policy:/etc/perilune:ro ", command)
+      assert.is_true(tonumber(command:match "%-%-stop%-timeout (%d+)") > 30)
+    end
+  end)
+end)
+
 describe("deploy/kubernetes", function()
   local text = process.read_file "deploy/kubernetes/perilune.yaml"
 
