@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Runs the C units, the busted specs and the specs of `perilune test` side by side, since most of them wait; each file
--- is a job with a process, a TMPDIR and, as root, a loopback network of its own. Reports come in the order of the files,
--- however the jobs end.
+-- is a job with a process, a TMPDIR and, as root, a loopback network of its own. Reports come in the order of the
+-- files, however the jobs end.
 --   TMPDIR=... luajit dist/test.lua BUILD [PATTERN]
 -- PATTERN picks the spec files whose name holds it, or else the specs whose sentence matches it. A job that leaves a
 -- process or a file behind has failed. Environment: JOBS, how many at once; SPEC_SECONDS, how long one may take;
