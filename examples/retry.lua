@@ -21,7 +21,8 @@ function policy.upstream_peer()
   return { address = upstreams:select(), first_byte_timeout = 2 }
 end
 
--- A PUT may be sent twice as well, but what it writes here is large.
+-- Each retry is asked about here, also one because of a status (its error:kind() is then "answered_error"). A PUT may
+-- be sent twice as well, but what it writes here is large.
 function policy.error_while_proxy(session, _, failure)
   if session:method() == "PUT" then failure.retry = false end
 end

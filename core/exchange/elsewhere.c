@@ -34,10 +34,16 @@ static bool is_repeatable(const struct exchange *x) {
          !x->sent.informed && !x->sent.status && !x->now.up.active && x->attempts <= x->settings->max_retries;
 }
 
-bool elsewhere_is_wanted(struct exchange *x) {
+bool elsewhere_is_possible(const struct exchange *x) {
   const struct backends_view *view = x->now.lease.view;
   if (!view || !(view->rules.retry_on & backend_retry_on(x->response.status))) return false;
-  return is_repeatable(x) && backends_have_other(view, &x->tried) && attempt_takes_retry(x, false);
+  return is_repeatable(x) && backends_have_other(view, &x->tried);
+}
+
+bool elsewhere_is_wanted(struct exchange *x) {
+  bool is_vetoed = x->error == ERROR_ANSWERED_ERROR && x->outcome.decides_retry && !x->outcome.retry;
+  x->error = ERROR_NONE;
+  return !is_vetoed && elsewhere_is_possible(x) && attempt_takes_retry(x, false);
 }
 
 static void put_by(struct exchange *x, bool is_filtered) {
@@ -56,10 +62,24 @@ static void put_by(struct exchange *x, bool is_filtered) {
 
 static bool is_final(unsigned status) { return status >= 200 || status == 101; }
 
-bool elsewhere_begin(struct exchange *x) {
+/* The policy is asked first, and its hook may wait: until then nothing that comes from the peer is of interest. */
+static enum exchange_step ask_policy(struct exchange *x) {
+  x->now.call->codec->pause(x->now.call);
+  x->now.call->is_kept = true;
+  x->error = ERROR_ANSWERED_ERROR;
+  return STEP_error_while_proxy;
+}
+
+enum exchange_step elsewhere_begin(struct exchange *x) {
+  if (x->hooks->error_while_proxy && elsewhere_is_possible(x)) return ask_policy(x);
+  return elsewhere_settle(x);
+}
+
+enum exchange_step elsewhere_settle(struct exchange *x) {
+  x->now.call->is_kept = false;
   if (!elsewhere_is_wanted(x)) {
     if (is_final(x->response.status)) elsewhere_end(x);
-    return false;
+    return STEP_upstream_response_filter;
   }
   log_about(LOG_INFO, x->now.peer->options.address, "peer %.*s: it answered %u, asking another",
             STR_ARG(x->now.peer->options.address), x->response.status);
@@ -68,7 +88,7 @@ bool elsewhere_begin(struct exchange *x) {
   account_attempt(x);
   lease_end(&x->now.lease, LEASE_SERVED, loop_now_us(x->proxy->loop));
   put_by(x, false);
-  return true;
+  return STEP_upstream_peer;
 }
 
 const char *elsewhere_obstacle(const struct exchange *x) {

@@ -101,6 +101,11 @@ static enum exchange_step where_to(struct exchange *x) {
   return x->now.call ? STEP_fail_to_connect : STEP_fail_to_proxy;
 }
 
+/* An answer that is an error may still be passed on. */
+static bool has_no_failure(const struct exchange *x) {
+  return x->error == ERROR_NONE || x->error == ERROR_ANSWERED_ERROR;
+}
+
 static void fail_shadow(struct exchange *x, enum error error) {
   exchange_stop_waiting(x);
   x->error = error;
@@ -120,7 +125,7 @@ void exchange_fail_because(struct exchange *x, enum error error, const char *why
   hedge_end(x);
   quieten(x);
   bool is_end_of_retries = x->last_error && (error == ERROR_NO_BACKEND || error == ERROR_OVERLOADED);
-  if (x->error == ERROR_NONE) x->error = is_end_of_retries ? x->last_error : error;
+  if (has_no_failure(x)) x->error = is_end_of_retries ? x->last_error : error;
   shadow_decided(x);
   exchange_jump(x, where_to(x));
   exchange_run(x);
@@ -140,7 +145,7 @@ void exchange_client_gone(struct exchange *x, enum error error) {
   if (x->account.live) live_note_failure(x, error, NULL);
   exchange_stop_waiting(x);
   relay_stop(&x->down);
-  if (x->error == ERROR_NONE) x->error = error;
+  if (has_no_failure(x)) x->error = error;
   attempt_end(x, false);
   exchange_jump(x, STEP_logging);
   exchange_run(x);

@@ -116,6 +116,11 @@ static void prepare(struct exchange *x, enum hook hook) {
   }
 }
 
+/* It may be that the attempt has only answered with an error: then the walk goes on with that. */
+static bool makes_another(struct exchange *x) {
+  return x->error == ERROR_ANSWERED_ERROR ? elsewhere_is_wanted(x) : attempt_may_retry(x);
+}
+
 /* A hook has ended. That of a failed attempt ends it: what the backend is told comes behind the question for
  * another. */
 static void apply_outcome(struct rehearsal *r) {
@@ -129,8 +134,8 @@ static void apply_outcome(struct rehearsal *r) {
     attempt_answered(x);
   }
   if (x->hook != HOOK_fail_to_connect && x->hook != HOOK_error_while_proxy) return;
-  r->retries = x->outcome.error == ERROR_NONE && !x->answer && attempt_may_retry(x);
-  attempt_answered(x);
+  r->retries = x->outcome.error == ERROR_NONE && !x->answer && makes_another(x);
+  if (x->error != ERROR_NONE || r->retries) attempt_answered(x);
 }
 
 enum hook_status rehearsal_call(struct rehearsal *r, enum hook hook) {
@@ -215,7 +220,7 @@ enum error rehearsal_fail(struct rehearsal *r, enum error error) {
 
 bool rehearsal_retries(const struct rehearsal *r) { return r->retries; }
 
-bool rehearsal_asks_another(struct rehearsal *r) { return elsewhere_is_wanted(r->exchange); }
+bool rehearsal_may_ask_another(const struct rehearsal *r) { return elsewhere_is_possible(r->exchange); }
 
 unsigned rehearsal_first_byte_ms(const struct rehearsal *r) {
   return r->exchange->now.peer ? r->exchange->now.peer->options.first_byte_timeout_ms : 0;

@@ -45,9 +45,10 @@ bool rehearsal_respond(struct rehearsal *r, struct str head, const char **why);
 enum error rehearsal_fail(struct rehearsal *r, enum error error);
 /* After fail_to_connect or error_while_proxy has ended: does the proxy make another attempt then? */
 bool rehearsal_retries(const struct rehearsal *r);
-/* After a response: does the proxy ask another backend of the set because of its status? It takes a retry out of the
- * set's budget. */
-bool rehearsal_asks_another(struct rehearsal *r);
+/* After a response: may the proxy ask another backend of the set because of its status? Then the attempt fails with
+ * ERROR_ANSWERED_ERROR, and error_while_proxy decides, as above. If there is no other attempt, the walk goes on with
+ * the response. */
+bool rehearsal_may_ask_another(const struct rehearsal *r);
 /* How long the peer that was chosen may take until it answers; 0: there is none. */
 unsigned rehearsal_first_byte_ms(const struct rehearsal *r);
 /* The exchange has failed for good: it is answered with what the policy has said, else with `status` (0: the one

@@ -139,7 +139,11 @@ static bool attempt(struct walk *w) {
     end_as(w, REPLAY_UNKNOWN, HOOK_upstream_peer);
     return false;
   }
-  if (rehearsal_asks_another(w->r) && w->d->attempts < ATTEMPTS_MOST) return true;
+  if (rehearsal_may_ask_another(w->r)) {
+    rehearsal_fail(w->r, ERROR_ANSWERED_ERROR);
+    if (!call(w, HOOK_error_while_proxy)) return false;
+    if (rehearsal_retries(w->r) && w->d->attempts < ATTEMPTS_MOST) return true;
+  }
   if (!call(w, HOOK_upstream_response_filter) || !call(w, HOOK_response_filter)) return false;
   end_as(w, REPLAY_ASKS, HOOK_upstream_peer);
   return false;

@@ -227,7 +227,8 @@ static enum step_result step_send_request(struct exchange *x) {
 
 static enum step_result step_read_response(struct exchange *x) {
   enum step_result result = attempt_read_response(x);
-  return result == STEP_NEXT && elsewhere_goes(x) ? jump(x, STEP_upstream_peer) : result;
+  enum exchange_step next = result == STEP_NEXT ? elsewhere_next(x) : STEP_upstream_response_filter;
+  return next == STEP_upstream_response_filter ? result : jump(x, next);
 }
 
 static enum step_result step_upstream_response_filter(struct exchange *x) {
@@ -305,6 +306,7 @@ static enum step_result end_attempt(struct exchange *x, enum hook hook, hook_fn 
   enum hook_status status = call(x, hook, function);
   if (status == HOOK_WAIT) return STEP_WAIT;
   if (status == HOOK_FAILED) take_hook_failure(x);
+  if (status == HOOK_DONE && elsewhere_asks(x)) return jump(x, elsewhere_settle(x));
   if (!x->answer) return retry_or(x, status == HOOK_DONE && attempt_may_retry(x), otherwise);
   attempt_end(x, false);
   respond_failure(x);

@@ -145,13 +145,21 @@ void hedge_end(struct exchange *x);
 /* The attempt under way failed, but there is another one, and the exchange goes on with that. */
 bool hedge_survives(struct exchange *x, enum error error);
 
-/* elsewhere.c: a response head was read. Is it one for which another backend is asked? Then it is put by; any other
- * final one ends what was put by before. */
-bool elsewhere_begin(struct exchange *x);
-/* Its question alone; it takes a retry out of the set's budget. */
+/* elsewhere.c: a response head was read. The step to go on with. Is it one for which another backend is asked? Then
+ * the hook error_while_proxy may forbid that, and if it does not, the response is put by. Any other final one ends what
+ * was put by before. */
+enum exchange_step elsewhere_begin(struct exchange *x);
+/* Is that hook asked, and has not answered itself? */
+static inline bool elsewhere_asks(const struct exchange *x) {
+  return x->error == ERROR_ANSWERED_ERROR && !x->answer;
+}
+/* The same behind that hook. */
+enum exchange_step elsewhere_settle(struct exchange *x);
+/* Its questions alone: before that hook, and behind it. The second takes a retry out of the set's budget. */
+bool elsewhere_is_possible(const struct exchange *x);
 bool elsewhere_is_wanted(struct exchange *x);
-static inline bool elsewhere_goes(struct exchange *x) {
-  if (x->response.status < 400 && !x->kept) return false;
+static inline enum exchange_step elsewhere_next(struct exchange *x) {
+  if (x->response.status < 400 && !x->kept) return STEP_upstream_response_filter;
   return elsewhere_begin(x);
 }
 /* The same because the policy wants it (session:retry), behind upstream_response_filter. Why it cannot be, as things

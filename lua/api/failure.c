@@ -45,7 +45,7 @@ static struct exchange *check_exchange(lua_State *L) {
 /* What happens if the policy does not decide. */
 static bool is_retryable(const struct exchange *x, enum error error) {
   const struct error_info *info = error_info(error);
-  if (info->retry == RETRY_ALWAYS) return true;
+  if (info->retry == RETRY_ALWAYS || x->error == ERROR_ANSWERED_ERROR) return true;
   if (!x->now.up.copy.overflowed && exchange_set_retries(x, error)) return true;
   return info->retry == RETRY_REUSED && x->now.reused && !x->now.up.copy.overflowed &&
          method_is_idempotent(x->request.method);
@@ -76,9 +76,12 @@ static int text(lua_State *L) {
   lua_pushstring(L, check(L)->text);
   return 1;
 }
-/* -1 +1 */
+/* Of an answer, its own: the client gets it if no other attempt is made. -1 +1 */
 static int status(lua_State *L) {
-  lua_pushinteger(L, check(L)->status);
+  unsigned status = check(L)->status;
+  if (check(L) == error_info(ERROR_ANSWERED_ERROR) && check_exchange(L)->response.status)
+    status = check_exchange(L)->response.status;
+  lua_pushinteger(L, status);
   return 1;
 }
 /* -1 +1 */

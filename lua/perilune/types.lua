@@ -742,7 +742,7 @@ function log.is_on(level) end
 ---@field access_log? string|false a file, relative to the script, or "stdout", "stderr", "syslog"; false: none. Without it,
 ---the setting of perilune.configure. If a log cannot keep up, lines are dropped and counted; nothing waits for it. The signal
 ---USR1 reopens files
----@field access_log_format? "combined"|"json" "combined"
+---@field access_log_format? "combined"|"json" "combined", or what the setting of perilune.configure says for its log
 
 --- ---------------------------------------------------------------------------------------------------------------
 --- Who the client is: X-Forwarded-For and its family
@@ -961,9 +961,9 @@ function log.is_on(level) end
 ---@alias perilune.trailer_filter
 ---| fun(session: perilune.session, trailers: perilune.message, ctx: table): string|string[]|nil
 
---- Called when an attempt fails after it has connected. Set error.retry to true or false to say whether another attempt
---- is made; it is made only if that is safe. To ask another backend because of a status, use the option retry_on of a
---- set, or session:retry.
+--- Called when an attempt fails after it has connected, and before a set asks another backend because of a status (its
+--- option retry_on): then the kind is `answered_error`. error.retry = true or false says whether another attempt is made,
+--- if that is safe; with false, the client gets the answer that there was. For other answers, there is session:retry.
 ---@alias perilune.error_while_proxy
 ---| fun(session: perilune.session, peer: perilune.peer, error: perilune.error, ctx: table, reused: boolean)
 
@@ -1394,7 +1394,7 @@ function failure:kind() end
 function failure:side() end
 ---@return string text a sentence for people
 function failure:text() end
----@return integer status for the client; 0: no answer is possible
+---@return integer status for the client; of `answered_error`, that of the answer; 0: no answer is possible
 function failure:status() end
 ---@return boolean retryable is another attempt made, if the policy does not decide?
 function failure:retryable() end

@@ -54,7 +54,10 @@ local balancer = {}
 ---   are possible). This goes on until a backend has a better answer, none is left, or max_retries is reached; then the
 ---   client gets the last answer. Response filters do not see the answers before it. A response that the client has
 ---   received in part cannot be replaced: it is cut off.
---- * Passive checks take a backend out. In `error_while_proxy` the policy can retry more, or less.
+--- * Before each of these retries the policy is asked. In `fail_to_connect` and `error_while_proxy`, error.retry = false
+---   forbids it; for a status in `retry_on` the kind of error is `answered_error`. After a failure, error.retry = true
+---   retries where the set would not.
+--- * Passive checks take a backend out.
 ---
 --- Retries are limited to a share of the current requests (retry_budget), so that an outage does not multiply the load.
 

@@ -110,6 +110,9 @@ function yaml.read(path) end
 ---
 --- `perilune files DIR --listen :8080` does the first without a policy.
 ---
+--- What perilune.files returns is a table of hooks, so further hooks are set in it: `function files.logging(session) ... end`.
+--- A function of any other name is refused by perilune.listen, as in each policy.
+---
 --- GET and HEAD, others get 405. Ranges, also several, and conditional requests (RFC 9110, 13 and 14), with a strong ETag of
 --- the file's time and length. A folder without its slash is sent to the one with it (301). Of `app.js.zst`, `app.js.br`
 --- and `app.js.gz` beside `app.js`, the client gets the one that it likes best, as long as it is not older than `app.js`;

@@ -151,9 +151,9 @@ static int retries(lua_State *L) {
   return 1;
 }
 
-/* bench:asks_another(): would the proxy ask another backend because of the response? -1 +1 */
-static int asks_another(lua_State *L) {
-  lua_pushboolean(L, rehearsal_asks_another(check(L)));
+/* bench:may_ask_another(): might the proxy ask another backend because of the response? -1 +1 */
+static int may_ask_another(lua_State *L) {
+  lua_pushboolean(L, rehearsal_may_ask_another(check(L)));
   return 1;
 }
 
@@ -312,7 +312,7 @@ static const luaL_Reg methods[] = {
     {"respond", respond},
     {"fail", fail},
     {"retries", retries},
-    {"asks_another", asks_another},
+    {"may_ask_another", may_ask_another},
     {"first_byte_timeout", first_byte_timeout},
     {"outcome", outcome},
     {"answer", answer},

@@ -118,6 +118,28 @@ describe("retries on the bench", function()
     assert.same({ 503, "first" }, { response.status, response.body })
   end)
 
+  it("because of a status are error_while_proxy's to forbid", function()
+    local kinds = {}
+    local function retrying(list)
+      list.retry_on = { 503 }
+      return list
+    end
+    local policy = with_set(retrying, { A, B }, {
+      error_while_proxy = function(session, _, failure)
+        kinds[#kinds + 1] = failure:kind() .. " " .. failure:status()
+        failure.retry = session:method() == "GET"
+      end,
+    })
+    local function ask(method)
+      local response = policy:request({ method = method },
+        function(_, try) return { status = try == 1 and 503 or 200, body = tostring(try) } end)
+      return { response.status, response.body, response.tries, response.failure }
+    end
+    assert.same({ 200, "2", 2 }, ask "GET")
+    assert.same({ 503, "1", 1 }, ask "DELETE")
+    assert.same({ "answered_error 503", "answered_error 503" }, kinds)
+  end)
+
   it("are the hooks' to decide, where they are safe", function()
     local failures = {}
     local policy = test.policy {

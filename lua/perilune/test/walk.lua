@@ -141,6 +141,15 @@ local function end_attempt(self, hook, kind)
   return give_up(self, kind)
 end
 
+-- The set asks another backend because of this answer, unless the policy forbids it.
+local function judge(self, answer)
+  local result = call_to_end(self, "error_while_proxy", fail(self, "answered_error"))
+  if result.failure then return give_up(self, result.failure.kind, result.failure.status) end
+  if result.answer then return result.answer end
+  if not self.bench:retries() then return deliver(self, answer) end
+  self.kept = { answer = answer }
+end
+
 -- One attempt. The response; nil: another one follows.
 local function attempt(self, origin, tries)
   local result = call_to_end(self, "upstream_peer")
@@ -159,10 +168,7 @@ local function attempt(self, origin, tries)
   local failure = await_answer(self, answer)
   if failure then return end_attempt(self, "error_while_proxy", failure) end
   take_response(self, answer)
-  if self.bench:asks_another() then
-    self.kept = { answer = answer }
-    return nil
-  end
+  if self.bench:may_ask_another() then return judge(self, answer) end
   return deliver(self, answer)
 end
 
