@@ -219,6 +219,32 @@ describe("the access log", function()
     assert.equal(1, #all)
   end)
 
+  it("has the form that a listener says, also in the log of the process", function()
+    local directory = process.directory()
+    local script = process.write_file(directory .. "/policy.lua", [[
+      local perilune = require "perilune"
+      local hooks = { request_filter = function(s) return s:respond { status = 200 } end }
+      perilune.listen("127.0.0.1:0", hooks, { access_log_format = "json" })
+      perilune.listen("127.0.0.1:0", hooks)
+      perilune.listen("127.0.0.1:0", hooks, { access_log_format = "combined" })
+    ]])
+    local function forms_with(file, form)
+      local proxy, forms = perilune.start { script = script, settings = { "--access-log", file .. form } }, {}
+      for i = 1, 3 do client.request { port = proxy.ports[i], path = "/" .. i } end
+      for _, line in ipairs(wait_lines(file, 3)) do
+        forms[tonumber(line:match "[ \"]/([123])[ \"]")] = line:find "^{" and "json" or "combined"
+      end
+      return forms
+    end
+    assert.same({ "json", "combined", "combined" }, forms_with(directory .. "/a.log", ""))
+    assert.same({ "json", "json", "combined" }, forms_with(directory .. "/b.log", ":json"))
+  end)
+
+  it("has no form where there is none, and the way out is said", function()
+    local proxy = start({ options = '{ access_log_format = "json" }' }, {})
+    proxy:wait_log "policy%.lua:%d+: access_log_format has no effect, because there is no access log: write access_log"
+  end)
+
   it("goes to standard output", function()
     local proxy = start({}, { settings = { "--access-log", "stdout:json" } })
     client.request { port = proxy.port, path = "/own" }

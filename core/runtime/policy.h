@@ -30,6 +30,7 @@ struct policy_listener {
   struct tls_server_options tls; /* neither certificates nor asking for them: plain HTTP */
   struct str access_log;         /* as sink_open takes it; NULL: the process's; empty, but not NULL: none */
   enum access_format access_log_format;
+  bool has_log_format;         /* the policy has said it: it holds for the process's log, too */
   struct tls_context *context; /* reference, of the instance; NULL: plain HTTP, or not loaded so far */
   struct str unreadable; /* which file of its certificates cannot be read; empty: none, as far as is known */
   char *fault; /* owned by the instance: why its certificates could not be loaded; NULL: nothing is wrong */

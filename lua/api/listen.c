@@ -217,6 +217,9 @@ static void check_options(lua_State *L, struct listen_options *into, struct aren
   refuse_hooks_among_options(L);
   if (!options_read(L, 3, &option_set, into, arena))
     luaL_error(L, "perilune.listen: %s", lua_tostring(L, -1));
+  lua_getfield(L, 3, "access_log_format");
+  into->listener.has_log_format = !lua_isnil(L, -1);
+  lua_pop(L, 1);
   unsigned bits = into->listener.settings.client_ipv6_bits;
   if (bits < 1 || bits > 128)
     luaL_error(L, "perilune.listen: option 'client_ipv6_bits' must be a number from 1 to 128, got %d",

@@ -194,14 +194,31 @@ static bool hold_one(struct logs *logs, struct policy_listener *listener, struct
   return true;
 }
 
+/* Where its lines go, and in which form; empty: it writes none. */
+static struct str target_of(const struct policy_listener *listener, const char *fallback,
+                            enum access_format *format) {
+  enum access_format usual;
+  if (listener->access_log.ptr) return listener->access_log;
+  if (fallback) {
+    struct str target = split_target(str_of(fallback), &usual);
+    if (!listener->has_log_format) *format = usual;
+    return target;
+  }
+  if (listener->has_log_format)
+    log_about(LOG_WARN, listener->place,
+              "%.*s: access_log_format has no effect, because there is no access log: write access_log = "
+              "\"access.log\" beside it, or in perilune.configure, or start with --access-log FILE",
+              STR_ARG(listener->place));
+  return STR("");
+}
+
 bool logs_hold(struct logs *logs, struct policy_listener *listeners, unsigned count,
                const struct config *config, char **why) {
   const char *fallback = config_text(config, CONFIG_access_log);
   for (unsigned i = 0; i < count; i++) {
     struct policy_listener *listener = &listeners[i];
     enum access_format format = listener->access_log_format;
-    struct str target = listener->access_log;
-    if (!target.ptr && fallback) target = split_target(str_of(fallback), &format);
+    struct str target = target_of(listener, fallback, &format);
     if (!target.len) continue;
     if (hold_one(logs, listener, target, format, why)) continue;
     char name[CONFIG_OPTION_BYTES];
