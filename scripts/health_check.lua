@@ -53,7 +53,7 @@ local http_options = and_tls(with {
   method = { "method", "GET" },
   headers = { "table" },
   lenient = { "lenient" },      -- as of http.request
-  statuses = { "table", { 200 } }, -- numbers, and ranges like "200-299"
+  statuses = { "list", { 200 } }, -- numbers, and ranges like "200-299"
   body = { "string" },          -- a pattern that the body must hold, within
   limit = { "count", 65536 },   -- its first bytes; what is behind them is not read
 })

@@ -109,7 +109,7 @@ describe("a command", function()
     local place = new_place()
     local result = command(place, "status", "--pid", "4194303")
     assert.equal(1, result.code)
-    has(result.stderr, "there is no process 4194303")
+    has(result.stderr, "there is no process 4194303; 'perilune ps' lists the proxies that run")
     local other = process.start { "sleep", "600" }
     cleanup.add(2, function() other:kill() end)
     result = command(place, "reload", "--pid", tostring(other.pid))

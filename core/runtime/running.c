@@ -199,7 +199,7 @@ static void note_absence(int pid, char *text, size_t bytes) {
   if (starting_find(pid, text, bytes)) return;
   read_program(pid, program);
   if (kill(pid, 0) != 0 && errno == ESRCH)
-    snprintf(text, bytes, "there is no process %d", pid);
+    snprintf(text, bytes, "there is no process %d; 'perilune ps' lists the proxies that run", pid);
   else if (*program && strcmp(program, "perilune") != 0)
     snprintf(text, bytes, "process %d is no proxy, it is '%s'; 'perilune status' finds one, or lists several",
              pid, program);

@@ -144,6 +144,17 @@ local function look_at_write(look, write, line)
   end
 end
 
+-- response.headers["X"]: what is indexed must not be a method.
+local function look_at_indexed(look, access, line, is_written)
+  local of = access.of
+  local kind = of.kind == "field" and kind_of(look, of.of)
+  if not kind or kind == "string" or not kinds.has_method(kind, of.name) then return end
+  local is_of_fields = of.name == "headers" or of.name == "get_header" or of.name == "set_header"
+  local setter = (kinds.has_method(kind, "set_header") and "" or ":request()") .. ":set_header(name, value)"
+  local instead = is_of_fields and (is_written and setter or ":get_header(name)") or (":%s()"):format(of.name)
+  fault(look, line, "%s.%s is a method, not a table: write %s%s", kind, of.name, kind, instead)
+end
+
 -- The fields that are read and written, but for those that are called.
 local function look_at_fields(look)
   local called = {}
@@ -155,6 +166,7 @@ local function look_at_fields(look)
     local write = not read and registers.field_written(look.fn, at)
     if read then look_at_read(look, read, bytecode.line(look.fn, at)) end
     if write then look_at_write(look, write, bytecode.line(look.fn, at)) end
+    if read or write then look_at_indexed(look, read or write, bytecode.line(look.fn, at), not read) end
   end
 end
 

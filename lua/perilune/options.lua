@@ -82,7 +82,7 @@ local kinds = {
     return type(value) == "number" and value >= 0 and value <= 1
   end },
   table = { "a table", function(value) return type(value) == "table" end },
-  -- Of texts.
+  -- Of texts or numbers.
   list = { "a table", function(value) return type(value) == "table" end },
   answer = refusal.kind,
   store = { STORE, function(value) return type(value) == "table" end },
@@ -159,6 +159,10 @@ local synonyms = {
 --- is for one without a name.
 function options.fault_of_name(call, name, valid, value)
   if valid[name] then return nil end
+  if type(value) == "function" and check.is_hook(name) then
+    return ("%s: '%s' is a hook, not an option: hooks belong into the table that perilune.listen gets, "
+      .. "as function policy.%s(...)"):format(call, name, name)
+  end
   if type(name) == "number" and type(value) == "string" then
     local shown = show(value)
     return ("%s: the value %s has no name: write NAME = %s%s"):format(call, shown, shown, valid_names(valid))
@@ -177,8 +181,9 @@ function options.fault_of_value(call, name, value, valid)
   end
   if value == "" then return ("%s: option '%s' must not be empty"):format(call, name) end
   local shown = show(kind[3] and kind[3](value) or value)
-  if kind == kinds.list and type(value) == "string" then
-    return ("%s: option '%s' must be a table: write { %q }"):format(call, name, value)
+  if kind == kinds.list and (type(value) == "string" or type(value) == "number") then
+    local written = type(value) == "string" and ("%q"):format(value) or tostring(value)
+    return ("%s: option '%s' must be a table: write { %s }"):format(call, name, written)
   end
   return ("%s: option '%s' must be %s, got %s"):format(call, name, kind[1], shown)
 end

@@ -24,11 +24,11 @@ static void go_on(struct server *s, const char *why) {
 
 #define ANEW "begins anew in the successor: "
 
-/* The answer to the client. Malloc'd. */
-static char *tell_success(struct server *s) {
+/* The answer to the client: who has to name the process by its number needs the new one. Malloc'd. */
+static char *tell_success(struct server *s, pid_t successor) {
   char *anew = changes_of_successor(s->registry);
-  if (!anew) return why_text("upgraded\n");
-  char *text = why_text("upgraded\n  " ANEW "%s\n", anew);
+  if (!anew) return why_text("upgraded: now process %d\n", (int)successor);
+  char *text = why_text("upgraded: now process %d\n  " ANEW "%s\n", (int)successor, anew);
   log_info("upgrade: " ANEW "%s", anew);
   free(anew);
   return text;
@@ -36,7 +36,7 @@ static char *tell_success(struct server *s) {
 
 static void on_upgrade_ended(struct server *s, pid_t successor, const char *why) {
   CHECK(s->phase == PHASE_UPGRADING);
-  char *text = why ? why_text("upgrade: %s\nthis process goes on\n", why) : tell_success(s);
+  char *text = why ? why_text("upgrade: %s\nthis process goes on\n", why) : tell_success(s, successor);
   handover_free(s->handover);
   s->handover = NULL;
   command_ended(s->command, WAITS_FOR_UPGRADE, !why, text);
