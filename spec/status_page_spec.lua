@@ -83,7 +83,7 @@ describe("the status page", function()
       })
     ]], { ORIGIN = origin.address }) }
     metrics.wait(proxy, 'perilune_backend_up{set="app",backend="127.0.0.1:1"}', 0)
-    local is_seen = false
+    local is_seen, asking = false, nil
     local function ask_six()
       for _ = 1, 5 do client.request(proxy.port) end
       client.request { port = proxy.port, path = "/raise" }
@@ -96,7 +96,7 @@ describe("the status page", function()
         for _, second in ipairs(metrics.status(proxy).seconds) do total = total + second[1] end
         return total >= 6
       end)
-      scheduler.spawn(function()
+      asking = scheduler.spawn(function()
         while not is_seen do
           ask_six()
           scheduler.sleep(0.5)
@@ -104,6 +104,7 @@ describe("the status page", function()
       end)
     end)
     is_seen = true
+    scheduler.eventually(function() return asking.is_done end)
     local total = tonumber(text:match "(%d+) since the start")
     assert.is_true(total >= 6, total)
     local percent, failed, all = below(text, "5xx or no answer, 10 s"):match "^ ([%d.]+)%% (%d+) of (%d+) requests"
