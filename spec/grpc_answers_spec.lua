@@ -169,6 +169,17 @@ describe("grpc-timeout", function()
     proxy:wait_log "the time that the client gave it %(grpc%-timeout%) is over"
   end)
 
+  -- Those of the failure path, too: the client is not left without an answer because a hook looks at a failure.
+  for hook, is_there in pairs { fail_to_connect = false, error_while_proxy = true, fail_to_proxy = false } do
+    it("is told its client where it is over while " .. hook .. " waits", function()
+      local origin = is_there and origins.start(function(at) at:read_request_head() end) or nil
+      local proxy = start(("function policy.%s() perilune.sleep(60) end"):format(hook), origin)
+      local result = ask(proxy, { deadline = "300m" })
+      assert.same({ 4, "504 Gateway Timeout", true }, { result.status, result.reason, result.is_trailers_only })
+      assert.equal(4, ask(proxy, { deadline = "300m" }).status)
+    end)
+  end
+
   it("resets a stream whose response has begun, with CANCEL", function()
     local origin = origins.start(function(at)
       at:read_request_head()

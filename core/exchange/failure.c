@@ -90,8 +90,22 @@ static void cut_response(struct exchange *x) {
   relay_stop(&x->down);
 }
 
+/* It fails a second time, while a hook looks at the first failure: the time that the client gave it is over. Nothing
+ * was sent so far, so the client is told that. */
+static bool fails_again(const struct exchange *x) {
+  return is_failing(x) && x->step < STEP_send_answer && !x->sent.status && !x->down.active;
+}
+
+static enum exchange_step behind_hook(struct exchange *x) {
+  if (x->step < STEP_fail_to_proxy) return STEP_fail_to_proxy;
+  attempt_end(x, false);
+  respond_failure(x);
+  return STEP_send_answer;
+}
+
 static enum exchange_step where_to(struct exchange *x) {
   bool had_begun = x->sent.status || x->down.active; /* active without a status: an interim head */
+  if (fails_again(x)) return behind_hook(x);
   if (is_failing(x) || had_begun) {
     bool asks_policy = x->sent.status && x->now.connected && !is_failing(x);
     cut_response(x);
@@ -125,7 +139,7 @@ void exchange_fail_because(struct exchange *x, enum error error, const char *why
   hedge_end(x);
   quieten(x);
   bool is_end_of_retries = x->last_error && (error == ERROR_NO_BACKEND || error == ERROR_OVERLOADED);
-  if (has_no_failure(x)) x->error = is_end_of_retries ? x->last_error : error;
+  if (has_no_failure(x) || fails_again(x)) x->error = is_end_of_retries ? x->last_error : error;
   shadow_decided(x);
   exchange_jump(x, where_to(x));
   exchange_run(x);
