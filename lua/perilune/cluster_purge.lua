@@ -92,30 +92,25 @@ local function send(self)
   if #notes == 0 and not self.has_lost then return true end
   local all = #notes
   if self.has_lost then notes[#notes + 1] = { "all", "", true } end
-  local replies, why, kind = self.store:pipeline(commands_of(self, notes))
+  local replies, why = self.store:pipeline(commands_of(self, notes))
   local sent = 0
   if replies then sent, why = fine_of(replies, self.redis) end
   core.purges_settle(self.cache, math.min(sent, all))
   if sent > all then self.has_lost = false end
   count(self, "sent", sent)
-  if sent < #notes then return nil, why, kind end
+  if sent < #notes then return nil, why end
   return true
-end
-
--- The pause after so many failures: a lack of this machine is no failure, and may be over any moment.
-local function pause_of(tries, kind)
-  return backoff.after(backoff.is_ours(kind) and 1 or tries, PAUSE_FIRST, PAUSE_MOST)
 end
 
 local function send_when_due(self)
   if core.now() < self.send_at or not core.purges_is_newest(self.cache, self.reader) then return end
-  local ok, why, kind = send(self)
+  local ok, why = send(self)
   if ok then
     self.tries = 0
     return works(self, "sending")
   end
-  self.tries = backoff.is_ours(kind) and self.tries or self.tries + 1
-  self.send_at = core.now() + pause_of(self.tries, kind)
+  self.tries = self.tries + 1
+  self.send_at = core.now() + backoff.after(self.tries, PAUSE_FIRST, PAUSE_MOST)
   failed(self, "sending", why)
 end
 
@@ -275,14 +270,20 @@ local function sleep(seconds)
   while core.now() < deadline and not core.is_retired() do core.sleep(math.min(TICK, seconds)) end
 end
 
+-- How long to wait behind a failure. A lack of this machine counts as none, and may be over any moment.
+local function pause_after(self, kind)
+  if backoff.is_ours(kind) then return backoff.spread(PAUSE_FIRST) end
+  self.read_tries = self.read_tries + 1
+  return backoff.after(self.read_tries, PAUSE_FIRST, PAUSE_MOST)
+end
+
 local function follow_always(self)
   while not core.is_retired() do
     local why, kind = follow(self)
     if not core.is_retired() then
       metrics.down:set(1, self.name)
       failed(self, "reading", why)
-      self.read_tries = backoff.is_ours(kind) and self.read_tries or self.read_tries + 1
-      sleep(pause_of(self.read_tries, kind))
+      sleep(pause_after(self, kind))
     end
   end
   if self.position then save(self, true) end
