@@ -141,8 +141,9 @@ static void add_vary(struct exchange *x) {
 
 /* RFC 9110 section 6.6.1. A copy: hooks may wait before it is written, and the next second's text takes its place. */
 static void add_date(const struct cache_visit *v, struct headers *h) {
+  if (headers_find_id(h, FIELD_DATE)) return;
   struct str text = date_text(DATE_HTTP, (time_t)(v->arrival.times.response_ms / 1000));
-  if (!headers_find_id(h, FIELD_DATE)) headers_add_id(h, FIELD_DATE, arena_dup(&v->exchange->arena, text));
+  headers_add_id(h, FIELD_DATE, arena_dup(&v->exchange->arena, text));
 }
 
 /* One more of the variants of the key; the oldest goes where they are too many. */

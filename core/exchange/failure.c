@@ -90,10 +90,13 @@ static void cut_response(struct exchange *x) {
   relay_stop(&x->down);
 }
 
+/* Active without a status: an interim head was sent. */
+static bool has_begun(const struct exchange *x) { return x->sent.status || x->down.active; }
+
 /* It fails a second time, while a hook looks at the first failure: the time that the client gave it is over. Nothing
  * was sent so far, so the client is told that. */
 static bool fails_again(const struct exchange *x) {
-  return is_failing(x) && x->step < STEP_send_answer && !x->sent.status && !x->down.active;
+  return is_failing(x) && x->step < STEP_send_answer && !has_begun(x);
 }
 
 static enum exchange_step behind_hook(struct exchange *x) {
@@ -104,9 +107,8 @@ static enum exchange_step behind_hook(struct exchange *x) {
 }
 
 static enum exchange_step where_to(struct exchange *x) {
-  bool had_begun = x->sent.status || x->down.active; /* active without a status: an interim head */
   if (fails_again(x)) return behind_hook(x);
-  if (is_failing(x) || had_begun) {
+  if (is_failing(x) || has_begun(x)) {
     bool asks_policy = x->sent.status && x->now.connected && !is_failing(x);
     cut_response(x);
     return asks_policy ? STEP_error_while_proxy : STEP_logging;

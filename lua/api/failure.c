@@ -78,10 +78,9 @@ static int text(lua_State *L) {
 }
 /* Of an answer, its own: the client gets it if no other attempt is made. -1 +1 */
 static int status(lua_State *L) {
-  unsigned status = check(L)->status;
-  if (check(L) == error_info(ERROR_ANSWERED_ERROR) && check_exchange(L)->response.status)
-    status = check_exchange(L)->response.status;
-  lua_pushinteger(L, status);
+  const struct error_info *info = check(L);
+  unsigned answered = info == error_info(ERROR_ANSWERED_ERROR) ? check_exchange(L)->response.status : 0;
+  lua_pushinteger(L, answered ? answered : info->status);
   return 1;
 }
 /* -1 +1 */

@@ -132,22 +132,14 @@ local function give_up(self, kind, status)
   return deliver(self, kept.answer, kept.head ~= nil)
 end
 
--- The attempt has failed. The response; nil: another one follows.
-local function end_attempt(self, hook, kind)
+-- The attempt has failed, or its set wants to ask another backend because of `answer`. The response; nil: another
+-- attempt follows.
+local function end_attempt(self, hook, kind, answer)
   local result = call_to_end(self, hook, fail(self, kind))
   if result.failure then return give_up(self, result.failure.kind, result.failure.status) end
   if result.answer then return result.answer end
-  if self.bench:retries() then return nil end
-  return give_up(self, kind)
-end
-
--- The set asks another backend because of this answer, unless the policy forbids it.
-local function judge(self, answer)
-  local result = call_to_end(self, "error_while_proxy", fail(self, "answered_error"))
-  if result.failure then return give_up(self, result.failure.kind, result.failure.status) end
-  if result.answer then return result.answer end
-  if not self.bench:retries() then return deliver(self, answer) end
-  self.kept = { answer = answer }
+  if not self.bench:retries() then return answer and deliver(self, answer) or give_up(self, kind) end
+  if answer then self.kept = { answer = answer } end
 end
 
 -- One attempt. The response; nil: another one follows.
@@ -168,7 +160,7 @@ local function attempt(self, origin, tries)
   local failure = await_answer(self, answer)
   if failure then return end_attempt(self, "error_while_proxy", failure) end
   take_response(self, answer)
-  if self.bench:may_ask_another() then return judge(self, answer) end
+  if self.bench:may_ask_another() then return end_attempt(self, "error_while_proxy", "answered_error", answer) end
   return deliver(self, answer)
 end
 
