@@ -3,6 +3,7 @@
 local client = require "client"
 local origins = require "origins"
 local scene = require "scene"
+local scheduler = require "scheduler"
 
 after_each(require("cleanup").run)
 
@@ -249,6 +250,35 @@ describe("connected_to_upstream", function()
     client.request(proxy.port)
     client.request(proxy.port)
     proxy:wait_log "reused: false\n.*reused: true\n"
+  end)
+end)
+
+describe("a response in logging", function()
+  it("has the Date with which it was sent, also where its body took until another second", function()
+    local may_end = false
+    local origin = origins.start(function(connection)
+      connection:read_request()
+      connection:send "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlo"
+      scheduler.wait_until(function() return may_end end, scheduler.deadline(scheduler.TIMEOUT))
+      connection:send "ng"
+    end)
+    local proxy = scene.start(origin, { hooks = [[
+      function policy.request_filter(session)
+        if session:path() == "/own" then return session:respond { status = 200 } end
+      end
+      function policy.response_filter(_, response, ctx) ctx.response = response end
+      function policy.logging(_, _, ctx)
+        if ctx.response then perilune.log.info("Date is", ctx.response:get_header "Date") end
+      end
+    ]] })
+    local long = client.connect(proxy.port)
+    long:send_request {}
+    local sent = long:read_until "\r\n\r\n":match "\r\nDate: ([^\r]*)"
+    scheduler.eventually(function()
+      return client.request({ port = proxy.port, path = "/own" }).headers.date ~= sent
+    end)
+    may_end = true
+    proxy:wait_log("Date is " .. sent)
   end)
 end)
 
