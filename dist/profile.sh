@@ -6,7 +6,7 @@
 #
 # Our client has one request at a time on a connection of HTTP/2. So it asks a row of proxies over HTTP/1.1: the first
 # asks over HTTP/2, with many streams on one connection, the second passes that on, the third asks the origin over
-# HTTP/1.1. With those beside it most is HTTP/1.1 all the same: what both share is laid out for that.
+# HTTP/1.1. Most of the training is HTTP/1.1 all the same, so code that both share is laid out for that.
 set -eu
 cd "$(dirname "$0")/.."
 binary=$1

@@ -66,7 +66,7 @@ static bool is_cold(void) {
   return errno == EAGAIN || errno == EOPNOTSUPP || errno == ENOSYS || errno == EINTR;
 }
 
-/* What goes out with the head is copied: it is short where the rest is sent. */
+/* What goes out with the head is copied. If sendfile(2) sends the rest, a short first piece is enough. */
 static size_t read_most(const struct file_answer *f, uint64_t left) {
   const struct conn *to = f->exchange->down.to.conn;
   bool is_first = !f->at && !f->done && left >= FIRST_MOST + READ_MOST;
@@ -129,8 +129,8 @@ static bool is_here(const struct open_file *file, uint64_t place) {
   return read_now(file->fd, &byte, 1, place) >= 0;
 }
 
-/* Is that mebibyte of the file in the page cache, as far as two looks can tell? The kernel reads ahead around them, and
- * the next two are as far from these: so what they miss is short. */
+/* Is that mebibyte of the file in the page cache, as far as two looks can tell? They are half a mebibyte apart, as are
+ * those of its neighbours. The kernel reads ahead around what is used, so a gap that they miss is short. */
 static bool looks_warm(const struct open_file *file, uint64_t chunk) {
   uint64_t last = (uint64_t)file->info.st_size - 1, first = chunk * CHUNK + CHUNK / 4,
            second = first + CHUNK / 2;
@@ -139,7 +139,7 @@ static bool looks_warm(const struct open_file *file, uint64_t chunk) {
   return is_here(file, first) && (first == second || is_here(file, second));
 }
 
-/* The kernel lets go of nothing that was used a moment ago: so all answers of that moment share a look. */
+/* The kernel keeps what was used a moment ago, so all answers of that moment share what was found. */
 static bool is_warm(const struct file_answer *f, uint64_t chunk) {
   struct warm_chunks *warm = &f->file->warm;
   uint64_t now_ms = loop_now_ms(f->exchange->proxy->loop), bit = 1ull << chunk % WARM_CHUNKS;

@@ -122,7 +122,7 @@ static bool makes_another(struct exchange *x) {
 }
 
 /* A hook has ended. That of a failed attempt ends it: what the backend is told comes behind the question for
- * another. */
+ * another. An attempt whose answer is passed on has no error any more, and goes on. */
 static void apply_outcome(struct rehearsal *r) {
   struct exchange *x = r->exchange;
   if (x->hook == HOOK_upstream_peer && x->outcome.peer) x->now.peer = x->outcome.peer;

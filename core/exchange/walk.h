@@ -155,7 +155,8 @@ static inline bool elsewhere_asks(const struct exchange *x) {
 }
 /* The same behind that hook. */
 enum exchange_step elsewhere_settle(struct exchange *x);
-/* Its questions alone: before that hook, and behind it. The second takes a retry out of the set's budget. */
+/* Its questions alone: before that hook, and behind it. The second takes a retry out of the set's budget, and clears
+ * the error that the hook was asked about. */
 bool elsewhere_is_possible(const struct exchange *x);
 bool elsewhere_is_wanted(struct exchange *x);
 static inline enum exchange_step elsewhere_next(struct exchange *x) {

@@ -219,7 +219,8 @@ void http2_connection_due(struct http2_connection *h) {
 
 /* --- in ------------------------------------------------------------------------------------------------- */
 
-/* The exchange that is told next has left the caches since it asked, and comes back while this one is told. */
+/* The memory of the exchange that is told next has left the processor's caches since it asked. It is fetched while this
+ * one is told. */
 static void prefetch_next(const struct http2_connection *h) {
   const struct h2_stream *h2 = h2_session_peek(h->session);
   const struct http2_call *c = h2 ? h2->owner : NULL;

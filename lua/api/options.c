@@ -67,7 +67,7 @@ static const struct {
 
 const char *const option_families[] = {"any", "prefer_ipv4", "ipv4", "ipv6", NULL};
 
-/* Most differ in their first letter, and need no call to say so: a table is read for each attempt. */
+/* The first letters spare most calls of strcmp: the table of a peer is read for each attempt. */
 static const struct option *find(const struct option_set *set, const char *name) {
   for (unsigned i = 0; i < set->count; i++)
     if (set->options[i].name[0] == name[0] && strcmp(set->options[i].name, name) == 0)

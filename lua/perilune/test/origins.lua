@@ -213,7 +213,7 @@ function M.start(handler, options)
   return origin
 end
 
--- Ports that the kernel gives to nobody by itself: those that it gives may be a connection's at any moment.
+-- Below the range from which Linux takes the ports of connections (32768 and up): those may be in use at any moment.
 local LOWEST, PORTS = 10000, 20000
 local next_port = math.floor(tonumber(tostring({}):match "0x(%x+)", 16) / 16) -- another one in each process
 
